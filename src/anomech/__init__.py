@@ -1,0 +1,1 @@
+"""Mechanistic anomaly detection."""

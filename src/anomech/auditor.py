@@ -1,0 +1,237 @@
+"""The auditor: task, detector and calibrator, fitted on trusted examples, and its artefact on disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from anomech.calibration import Calibrator
+from anomech.detectors import Coupling, Detector
+from anomech.errors import ArtefactError, DataError
+from anomech.examples import Examples, stratified_split
+from anomech.features import Features
+from anomech.io.results import result_directory
+from anomech.progress import Track, silent
+from anomech.sampling.health import ChainHealth
+from anomech.settings import from_plain, to_plain
+from anomech.tasks import ClassificationTask, Task
+from anomech.verdicts import Verdicts
+from anomech.versions import versions
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+BLOCK = 4096
+VOUCHERS = 5
+SMALLEST_TRUSTED = 10
+
+
+class Auditor:
+    """Says for each input whether trusted examples explain how the model got its output.
+
+    Example:
+        >>> auditor = Auditor(ClassificationTask(model)).fit(trusted)  # doctest: +SKIP
+        >>> verdicts = auditor.audit(inputs)  # doctest: +SKIP
+
+    Args:
+        task: The model and its behaviour.
+        detector: How anomalous an input is; by default the coupling of sampled loss traces.
+        calibrator: Accepted error rates.
+        sampling_share: Share of each trusted class that the sampler takes its gradients on, if it takes any and is not
+            given examples of its own; these are not scored against.
+        seed: Seed of that split.
+        track: How progress is reported.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        detector: Detector | None = None,
+        *,
+        calibrator: Calibrator | None = None,
+        sampling_share: float = 0.5,
+        seed: int = 0,
+        track: Track = silent,
+    ) -> None:
+        self.task = task
+        self.detector = detector or Coupling()
+        self.calibrator = calibrator or Calibrator()
+        self.sampling_share = sampling_share
+        self.seed = seed
+        self.track = track
+        self.health: ChainHealth | None = None
+        self.reference: Examples
+        self.trusted_scores: Tensor
+        self._workspace = tempfile.TemporaryDirectory(prefix="anomech-")
+        self._folder = Path(self._workspace.name)
+
+    def fit(self, trusted: Examples, *, sampling: Examples | None = None) -> Self:
+        """Learn what trusted examples look like to this model.
+
+        Args:
+            trusted: Examples known to be answered by normal mechanisms; a sampler that takes gradients needs labels.
+            sampling: Labelled examples for the sampler's gradients; by default a share of `trusted`.
+
+        Raises:
+            DataError: Fewer than ten trusted examples, or all of one class.
+            ChainError: The sampling failed.
+        """
+        extractor = self.detector.features
+        if extractor.needs_examples and sampling is None:
+            trusted, sampling = self._set_aside(trusted)
+        predictions = self.task.predict(trusted)
+        _check_trusted(trusted, predictions)
+        if message := self.calibrator.shortfall(len(trusted)):
+            logger.warning(message)
+        extractor.fit(self.task, sampling, self._folder, track=self.track)
+        features = extractor.extract(self.task, trusted, self._folder, track=self.track)
+        self.health = extractor.health(self.task, trusted, features)
+        self.reference = trusted
+        self.trusted_scores = self.detector.fit(features).trusted_scores()
+        return self
+
+    def audit(self, inputs: Examples) -> Verdicts:
+        """Verdicts on inputs, in blocks, so that memory does not grow with their number.
+
+        Raises:
+            DataError: The inputs have another shape than the trusted examples.
+        """
+        if inputs.x.shape[1:] != self.reference.x.shape[1:]:
+            raise DataError(
+                f"inputs have shape {list(inputs.x.shape[1:])}, trusted examples {list(self.reference.x.shape[1:])}; "
+                "they must match."
+            )
+        parts = [self._score(block) for block in inputs.blocks(BLOCK)]
+        predictions, scores, couplings, positions = (torch.cat(part) for part in zip(*parts, strict=True))
+        p, flagged = self.calibrator.judge(self.trusted_scores, scores)
+        return Verdicts(
+            ids=inputs.ids,
+            predictions=predictions,
+            scores=scores,
+            p_values=p,
+            flagged=flagged,
+            voucher_positions=positions,
+            voucher_couplings=couplings,
+            trusted_ids=self.reference.ids,
+            trusted_scores=self.trusted_scores,
+            fpr=self.calibrator.fpr,
+            fdr=self.calibrator.fdr,
+        )
+
+    def save(self, folder: str | Path, *, run: Mapping[str, Any] | None = None) -> None:
+        """Write the artefact: `config.json`, `trusted.safetensors`, and what the features need; all or nothing.
+
+        Args:
+            folder: Where; an artefact that lies there is replaced.
+            run: Settings of the run that fitted it, recorded as they are.
+        """
+        with result_directory(Path(folder)) as partial:
+            shutil.copytree(self._folder, partial / "features")
+            layers = {f"features.{name}": v.contiguous() for name, v in self.detector.trusted.layers.items()}
+            tensors = {"x": self.reference.x.contiguous(), "predictions": self.detector.trusted.predictions, **layers}
+            if self.reference.y is not None:
+                tensors["y"] = self.reference.y
+            save_file(tensors, partial / "trusted.safetensors")
+            (partial / "config.json").write_text(json.dumps({"run": run, **self.config()}, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path, model: nn.Module | Task, *, track: Track = silent) -> Self:
+        """The auditor that `save` wrote.
+
+        Args:
+            folder: The artefact.
+            model: The audited model; a classifier, or its task.
+            track: How progress is reported.
+
+        Raises:
+            ArtefactError: The artefact is incomplete or damaged, or was fitted on another model.
+        """
+        folder = Path(folder)
+        config = _read_config(folder)
+        task = model if isinstance(model, Task) else ClassificationTask(model)
+        if task.model_sha256() != config["model_sha256"]:
+            raise ArtefactError(f"{folder} was fitted on another model; give that model, or fit on this one.")
+        auditor = cls(
+            task,
+            from_plain(config["detector"]),
+            calibrator=from_plain(config["calibrator"]),
+            sampling_share=config["sampling_share"],
+            seed=config["seed"],
+            track=track,
+        )
+        auditor._restore(folder, config)
+        return auditor
+
+    def config(self) -> dict[str, Any]:
+        """Settings, versions, seed, and hashes of the model and of the trusted examples."""
+        return {
+            "format": FORMAT,
+            "detector": to_plain(self.detector),
+            "calibrator": to_plain(self.calibrator),
+            "sampling_share": self.sampling_share,
+            "seed": self.seed,
+            "model_sha256": self.task.model_sha256(),
+            "trusted_sha256": self.reference.sha256(),
+            "trusted_ids": list(self.reference.ids),
+            "health": None if self.health is None else vars(self.health),
+            "versions": versions(),
+        }
+
+    def _restore(self, folder: Path, config: dict[str, Any]) -> None:
+        try:
+            tensors = load_file(folder / "trusted.safetensors")
+        except (SafetensorError, OSError) as error:
+            raise ArtefactError(f"{folder} is damaged ({error}); fit the auditor again.") from error
+        self.reference = Examples(x=tensors["x"], y=tensors.get("y"), ids=tuple(config["trusted_ids"]))
+        if self.reference.sha256() != config["trusted_sha256"]:
+            raise ArtefactError(f"{folder} is damaged: its trusted examples have changed; fit the auditor again.")
+        layers = {name.removeprefix("features."): v for name, v in tensors.items() if name.startswith("features.")}
+        self.health = None if config["health"] is None else ChainHealth(**config["health"])
+        self.trusted_scores = self.detector.fit(Features(layers, tensors["predictions"])).trusted_scores()
+        self._folder = folder / "features"
+
+    def _set_aside(self, trusted: Examples) -> tuple[Examples, Examples]:
+        if trusted.y is None:
+            raise DataError(
+                "this sampler takes gradients on trusted examples, which need labels; give y, or class subfolders."
+            )
+        ours, others = stratified_split(trusted.y, self.sampling_share, seed=self.seed)
+        return trusted[others], trusted[ours]
+
+    def _score(self, inputs: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        features = self.detector.features.extract(self.task, inputs, self._folder, track=self.track)
+        couplings, positions = self.detector.coupling(features).topk(min(VOUCHERS, len(self.reference)), dim=1)
+        return features.predictions, self.detector.score(features), couplings, positions
+
+
+def _check_trusted(trusted: Examples, predictions: Tensor) -> None:
+    if len(trusted) < SMALLEST_TRUSTED:
+        raise DataError(
+            f"{len(trusted)} trusted examples are too few; give at least {SMALLEST_TRUSTED}, better hundreds."
+        )
+    classes = (predictions if trusted.y is None else trusted.y).unique()
+    if len(classes) == 1:
+        raise DataError(
+            f"all {len(trusted)} trusted examples are of class {int(classes[0])}; "
+            "give examples of every class that the model is used on."
+        )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{folder} is not a complete artefact ({error}); fit the auditor again.") from error
+    if config.get("format") != FORMAT:
+        raise ArtefactError(f"{folder} has format {config.get('format')!r}, this version reads {FORMAT}; fit again.")
+    return config

@@ -1,0 +1,76 @@
+"""`anomech audit`: fit and score in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from anomech.cli import options as o
+from anomech.cli.console import results
+from anomech.cli.output import conclude, detection_table, figures, write_run
+from anomech.cli.runs import Run, audit, fit, load_inputs, load_trusted
+
+
+def command(
+    model: o.Model,
+    trusted: o.Trusted,
+    inputs: o.Inputs,
+    out: o.Out = Path("anomech-audit"),
+    fpr: o.Fpr = 0.01,
+    fdr: o.Fdr = None,
+    detector: o.Name = o.DetectorName.SAMPLING,
+    draws: o.Draws = None,
+    chains: o.Chains = None,
+    gamma: o.Gamma = None,
+    nbeta: o.Nbeta = None,
+    step_size: o.StepSize = None,
+    batch_norm: o.BatchNorm = None,
+    sigma: o.Sigma = None,
+    measure: o.Measure = None,
+    pooling: o.Pooling = None,
+    seed: o.Seed = 0,
+    batch_size: o.BatchSize = 256,
+    device: o.Device = None,
+    as_json: o.Json = False,
+) -> None:
+    """Which inputs did the model answer by a mechanism that the trusted examples do not explain?"""
+    chosen = o.build_detector(
+        detector,
+        draws=draws,
+        chains=chains,
+        gamma=gamma,
+        nbeta=nbeta,
+        step_size=step_size,
+        batch_norm=batch_norm,
+        sigma=sigma,
+        measure=measure,
+        pooling=pooling,
+        seed=seed,
+    )
+    run = Run.of(
+        "audit",
+        chosen,
+        fpr=fpr,
+        fdr=fdr,
+        model=o.absolute_spec(model),
+        trusted=str(trusted.resolve()),
+        inputs=str(inputs.resolve()),
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+    )
+    raise typer.Exit(execute(run, out, as_json=as_json))
+
+
+def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
+    """Audit, write the results into `out`, and return the exit status."""
+    task = run.task()
+    examples = load_inputs(run, task)
+    auditor, fit_usage = fit(run, task, load_trusted(run, task), inputs=len(examples), out=out)
+    outcome = audit(auditor, examples, fit_usage)
+    measured = figures(outcome, seed=run.seed)
+    write_run(out, run, outcome, measured, title=f"Audit of {run.model}")
+    if examples.anomalous is not None and not as_json:
+        results.print(detection_table([measured], title="Measured, thresholds set on trusted data alone"))
+    return conclude(out, outcome, measured, as_json=as_json)

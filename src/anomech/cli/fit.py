@@ -1,0 +1,70 @@
+"""`anomech fit`: the first half of an audit; its artefact scores inputs that arrive later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from anomech.cli import options as o
+from anomech.cli import runs
+from anomech.cli.console import results
+
+
+def command(
+    model: o.Model,
+    trusted: o.Trusted,
+    out: o.Out = Path("anomech-auditor"),
+    fpr: o.Fpr = 0.01,
+    fdr: o.Fdr = None,
+    detector: o.Name = o.DetectorName.SAMPLING,
+    draws: o.Draws = None,
+    chains: o.Chains = None,
+    gamma: o.Gamma = None,
+    nbeta: o.Nbeta = None,
+    step_size: o.StepSize = None,
+    batch_norm: o.BatchNorm = None,
+    sigma: o.Sigma = None,
+    keep: o.Keep = None,
+    measure: o.Measure = None,
+    pooling: o.Pooling = None,
+    seed: o.Seed = 0,
+    batch_size: o.BatchSize = 256,
+    device: o.Device = None,
+) -> None:
+    """Learn what trusted examples look like to a model, and keep it for `anomech score`."""
+    chosen = o.build_detector(
+        detector,
+        draws=draws,
+        chains=chains,
+        gamma=gamma,
+        nbeta=nbeta,
+        step_size=step_size,
+        batch_norm=batch_norm,
+        sigma=sigma,
+        keep=keep,
+        measure=measure,
+        pooling=pooling,
+        seed=seed,
+    )
+    run = runs.Run.of(
+        "fit",
+        chosen,
+        fpr=fpr,
+        fdr=fdr,
+        model=o.absolute_spec(model),
+        trusted=str(trusted.resolve()),
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+    )
+    raise typer.Exit(execute(run, out))
+
+
+def execute(run: runs.Run, out: Path) -> int:
+    """Fit and save the auditor into `out`; returns 0."""
+    task = run.task()
+    auditor, usage = runs.fit(run, task, runs.load_trusted(run, task), inputs=0, out=out)
+    auditor.save(out, run=run.plain())
+    results.print(f"Auditor: {out} (fitted in {usage.seconds:.1f} s)", soft_wrap=True)
+    return 0

@@ -1,0 +1,43 @@
+"""The `anomech` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from anomech.cli import audit, bench, demo, doctor, fit, organisms, run, score
+from anomech.cli.console import FAILED, INTERRUPTED, messages, show_warnings
+from anomech.errors import AnomechError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Did the model get its output by a mechanism that trusted examples explain?",
+    epilog="Exit status: 0 nothing flagged beyond the accepted rate, 1 anomalies found, 2 an error.",
+)
+app.command("demo")(demo.command)
+app.command("audit")(audit.command)
+app.command("fit")(fit.command)
+app.command("score")(score.command)
+app.command("run")(run.command)
+app.command("doctor")(doctor.command)
+app.add_typer(organisms.app, name="organisms")
+app.add_typer(bench.app, name="bench")
+
+
+def main() -> None:
+    """Run a command; failures end in one clear sentence."""
+    show_warnings()
+    try:
+        app()
+    except AnomechError as error:
+        messages.print(f"[bold red]Error:[/bold red] {error}", highlight=False, markup=True, soft_wrap=True)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        messages.print("Interrupted. Nothing half-written was left; the same command starts again.")
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        messages.print(f"[bold red]Error:[/bold red] {error.strerror or error} ({error.filename or 'no file'}).")
+        sys.exit(FAILED)

@@ -1,0 +1,138 @@
+"""What a run leaves behind: verdicts, figures, report and settings, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.table import Table
+
+from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, messages, results
+from anomech.cli.runs import Outcome, Run
+from anomech.evaluation import evaluate
+from anomech.io import result_directory
+from anomech.report import ReportContent, headline, render
+from anomech.settings import to_plain
+from anomech.versions import versions
+
+Figures = dict[str, Any]
+
+EXPLAINED_BY = {"Coupling": "coupling", "Mahalanobis": "mahalanobis", "MaxSoftmax": "max-softmax"}
+
+
+def figures(outcome: Outcome, *, seed: int) -> Figures:
+    """What the run measured; the keys of detection are there where the truth is known."""
+    verdicts = outcome.verdicts
+    detection = (
+        {}
+        if outcome.inputs.anomalous is None
+        else evaluate(
+            outcome.inputs,
+            predictions=verdicts.predictions,
+            scores=verdicts.scores,
+            trusted_scores=verdicts.trusted_scores,
+            fpr=verdicts.fpr,
+            seed=seed,
+        )
+    )
+    passes = outcome.usage.forward_passes / len(outcome.inputs)
+    return {
+        "detector": describe(outcome),
+        "n_trusted": len(outcome.auditor.reference),
+        "n_inputs": len(outcome.inputs),
+        "flagged": int(verdicts.flagged.sum()),
+        **detection,
+        "seconds": outcome.fit_usage.seconds + outcome.usage.seconds,
+        "forward_equivalents": passes,
+        "fit_forward_passes": outcome.fit_usage.forward_passes,
+        "peak_memory_mb": outcome.usage.peak_memory_mb,
+        "seed": seed,
+    }
+
+
+def describe(outcome: Outcome) -> str:
+    """A detector in a few words, for tables."""
+    plain = to_plain(outcome.auditor.detector)
+    if plain["kind"] != "Coupling":
+        return EXPLAINED_BY[plain["kind"]]
+    return f"{plain['features']['sampler']['kind']}, {plain['measure']}, {plain['pooling']}"
+
+
+def write_run(
+    out: Path,
+    run: Run,
+    outcome: Outcome,
+    measured: Figures,
+    *,
+    title: str,
+    baselines: Sequence[Figures] = (),
+    class_names: Sequence[str] | None = None,
+) -> None:
+    """Write `verdicts.parquet`, `metrics.json`, `report.html` and `config.json` into `out`."""
+    auditor = outcome.auditor
+    config = {
+        "run": run.plain(),
+        "model_sha256": auditor.task.model_sha256(),
+        "trusted_sha256": auditor.reference.sha256(),
+        "inputs_sha256": outcome.inputs.sha256(),
+        "versions": versions(),
+    }
+    with result_directory(out) as partial:
+        pq.write_table(outcome.verdicts.to_table(), partial / "verdicts.parquet")
+        (partial / "metrics.json").write_text(json.dumps({**measured, "baselines": list(baselines)}, indent=2) + "\n")
+        content = ReportContent(
+            title=title,
+            verdicts=outcome.verdicts,
+            inputs=outcome.inputs,
+            trusted=auditor.reference,
+            health=auditor.health,
+            metrics=measured if outcome.inputs.anomalous is not None else None,
+            baselines=baselines,
+            settings=config,
+            class_names=class_names,
+            notes=notes(outcome),
+            cost={name: measured[name] for name in ("seconds", "forward_equivalents", "peak_memory_mb")},
+        )
+        (partial / "report.html").write_text(render(content), encoding="utf-8")
+        (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def notes(outcome: Outcome) -> list[str]:
+    """Warnings that belong beside the answer."""
+    shortfall = outcome.auditor.calibrator.shortfall(len(outcome.verdicts.trusted_scores))
+    health = outcome.auditor.health
+    return [*([shortfall] if shortfall else []), *(health.warnings if health else [])]
+
+
+def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_json: bool) -> int:
+    """Print the answer and return the exit status."""
+    if as_json:
+        summary = {"headline": headline(outcome.verdicts), "out": str(out), **measured}
+        results.print_json(data={**summary, "anomalies_found": outcome.verdicts.anomalies_found})
+    else:
+        results.print(f"\n[bold]{headline(outcome.verdicts)}[/bold]")
+        for note in notes(outcome):
+            messages.print(f"[yellow]{note}[/yellow]")
+        results.print(f"Report: {out / 'report.html'}", soft_wrap=True)
+    return FOUND_ANOMALIES if outcome.verdicts.anomalies_found else FOUND_NOTHING
+
+
+def detection_table(rows: Sequence[Figures], *, title: str) -> Table:
+    """Detection figures side by side; rates are in percent."""
+    table = Table("detector", "trusted", title=title, title_justify="left")
+    for heading in ("AUROC (95 %)", "TPR at 1 %", "realised", "TPR at 5 %", "realised", "DER", "seconds"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        rates = (row[f"{kind}_{rate}"] for rate in (1, 5) for kind in ("tpr_at_fpr", "realised_fpr"))
+        interval = f"{_number(row['auroc'])} ({_number(row['auroc_low'])} to {_number(row['auroc_high'])})"
+        percents = ["–" if rate is None else f"{100 * rate:.1f} %" for rate in rates]
+        cells = [row["detector"], str(row["n_trusted"]), interval, *percents, _number(row["der"])]
+        table.add_row(*cells, f"{row['seconds']:.1f}")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

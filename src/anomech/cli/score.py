@@ -1,0 +1,54 @@
+"""`anomech score`: the second half of an audit, on inputs that arrived after fitting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anomech.auditor import Auditor
+from anomech.cli import options as o
+from anomech.cli.console import track
+from anomech.cli.output import conclude, figures, write_run
+from anomech.cli.runs import Run, audit, load_inputs
+from anomech.errors import SettingsError
+from anomech.measure import Usage
+
+Artefact = Annotated[Path, typer.Option("--auditor", help="What `anomech fit` wrote.")]
+
+
+def command(
+    auditor: Artefact,
+    inputs: o.Inputs,
+    out: o.Out = Path("anomech-score"),
+    model: Annotated[str | None, typer.Option(help="SPEC of the model; by default the one that was fitted.")] = None,
+    batch_size: o.BatchSize = 256,
+    device: o.Device = None,
+    as_json: o.Json = False,
+) -> None:
+    """Score inputs with a fitted auditor, without sampling again."""
+    fitted = Run.read(auditor / "config.json")
+    run = Run(
+        command="score",
+        model=fitted.model if model is None else o.absolute_spec(model),
+        inputs=str(inputs.resolve()),
+        artefact=str(auditor.resolve()),
+        seed=fitted.seed,
+        batch_size=batch_size,
+        device=device,
+    )
+    raise typer.Exit(execute(run, out, as_json=as_json))
+
+
+def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
+    """Score, write the results into `out`, and return the exit status."""
+    artefact = Path(str(run.artefact))
+    if out.resolve() == artefact:
+        raise SettingsError("--out is the auditor itself; choose another folder.")
+    task = run.task()
+    auditor = Auditor.load(artefact, task, track=track)
+    outcome = audit(auditor, load_inputs(run, task), Usage())
+    measured = figures(outcome, seed=run.seed)
+    write_run(out, run, outcome, measured, title=f"Audit of {run.model}")
+    return conclude(out, outcome, measured, as_json=as_json)

@@ -1,0 +1,8 @@
+"""Detectors: how anomalous features are, given those of trusted examples. A detector knows tensors and no models."""
+
+from anomech.detectors.base import Detector
+from anomech.detectors.coupling import Coupling
+from anomech.detectors.mahalanobis import Mahalanobis
+from anomech.detectors.max_softmax import MaxSoftmax
+
+__all__ = ["Coupling", "Detector", "Mahalanobis", "MaxSoftmax"]

@@ -1,0 +1,51 @@
+"""What every detector does: fit trusted features, score others. Higher is more anomalous, everywhere."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from anomech.features import FeatureExtractor, Features
+from anomech.functional.couplings import pearson
+
+FOLDS = 10
+
+
+@dataclass(kw_only=True)
+class Detector(ABC):
+    """Settings of a detector, and after `fit` the trusted features.
+
+    Attributes:
+        features: The features that it scores.
+        trusted: What it was fitted on.
+    """
+
+    features: FeatureExtractor
+    trusted: Features = field(init=False, repr=False, compare=False)
+
+    def fit(self, trusted: Features) -> Self:
+        """Learn what is normal from the features of n trusted examples."""
+        self.trusted = trusted
+        return self
+
+    @abstractmethod
+    def score(self, inputs: Features) -> Tensor:
+        """How anomalous each input is, `[m]`; higher is more anomalous."""
+
+    def trusted_scores(self) -> Tensor:
+        """Score of each trusted example as if it were new, `[n]`: fitted on the other folds of ten."""
+        scores = torch.empty(len(self.trusted))
+        fold_of = torch.arange(len(self.trusted)) % FOLDS
+        for fold in fold_of.unique():
+            held_out = (fold_of == fold).nonzero().flatten()
+            others = (fold_of != fold).nonzero().flatten()
+            scores[held_out] = replace(self).fit(self.trusted[others]).score(self.trusted[held_out])
+        return scores
+
+    def coupling(self, inputs: Features) -> Tensor:
+        """How close each trusted example is to each input, `[m, n]` in [-1, 1]; by default Pearson's correlation."""
+        return pearson(torch.cat(list(inputs.layers.values()), 1), torch.cat(list(self.trusted.layers.values()), 1))

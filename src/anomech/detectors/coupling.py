@@ -1,0 +1,81 @@
+"""Functional attribution: an input is anomalous when no trusted example is coupled to it.
+
+Source: arXiv 2604.18970, section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from anomech.detectors.base import Detector
+from anomech.errors import SettingsError
+from anomech.features import FeatureExtractor, Features, LossTraces
+from anomech.functional.couplings import (
+    class_level_coupling,
+    concordance,
+    mean_coupling,
+    nearest_coupling,
+    own_class_coupling,
+    pearson,
+)
+
+MEASURES = {"pearson": pearson, "concordance": concordance}
+POOLINGS = ("mean", "class-level", "own-class", "nearest", "nearest-own-class")
+
+
+@dataclass(kw_only=True)
+class Coupling(Detector):
+    """The pooled coupling of an input to the trusted examples, its sign turned.
+
+    Attributes:
+        features: Loss traces, or any features whose similarity means a shared mechanism.
+        measure: "pearson", or "concordance", which also sees a difference in scale.
+        pooling: Over all trusted examples ("mean"), the best class ("class-level", the paper's CLC), those that the
+            model puts in the input's own class ("own-class"), or the k closest, overall or in the own class.
+        k: Trusted examples that the nearest poolings look at.
+    """
+
+    features: FeatureExtractor = field(default_factory=LossTraces)
+    measure: Literal["pearson", "concordance"] = "concordance"
+    pooling: Literal["mean", "class-level", "own-class", "nearest", "nearest-own-class"] = "nearest-own-class"
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise SettingsError(f"measure must be one of {', '.join(MEASURES)}; got {self.measure!r}.")
+        if self.pooling not in POOLINGS:
+            raise SettingsError(f"pooling must be one of {', '.join(POOLINGS)}; got {self.pooling!r}.")
+        if self.k < 1:
+            raise SettingsError(f"k must be at least 1, got {self.k}.")
+
+    def score(self, inputs: Features) -> Tensor:
+        """`[m]`, in [-1, 1]."""
+        return -self._pool(self.coupling(inputs), inputs.predictions, None)
+
+    def trusted_scores(self) -> Tensor:
+        """Score of each trusted example against all the others, `[n]`."""
+        others = ~torch.eye(len(self.trusted), dtype=torch.bool)
+        return -self._pool(self.coupling(self.trusted), self.trusted.predictions, others)
+
+    def coupling(self, inputs: Features) -> Tensor:
+        """`[m, n]`."""
+        return MEASURES[self.measure](inputs.only_layer, self.trusted.only_layer)
+
+    def _pool(self, coupling: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+        trusted_classes = self.trusted.predictions
+        match self.pooling:
+            case "mean":
+                return mean_coupling(coupling, mask)
+            case "class-level":
+                return class_level_coupling(coupling, trusted_classes, mask)
+            case "own-class":
+                return own_class_coupling(coupling, classes, trusted_classes, mask)
+            case "nearest":
+                return nearest_coupling(coupling, self.k, mask)
+            case "nearest-own-class":
+                own = classes[:, None] == trusted_classes
+                return nearest_coupling(coupling, self.k, own if mask is None else mask & own)

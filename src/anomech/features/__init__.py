@@ -1,0 +1,7 @@
+"""Features: what the model did on each input. A feature extractor knows models and no detectors."""
+
+from anomech.features.activations import Activations
+from anomech.features.base import FeatureExtractor, Features
+from anomech.features.loss_traces import LossTraces
+
+__all__ = ["Activations", "FeatureExtractor", "Features", "LossTraces"]

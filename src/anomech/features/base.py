@@ -1,0 +1,78 @@
+"""What every feature extractor returns and does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from anomech.examples import Examples
+from anomech.progress import Track, silent
+from anomech.sampling.health import ChainHealth
+from anomech.tasks import Task
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of n inputs.
+
+    Attributes:
+        layers: Features by the layer that they come from, each float `[n, d]`; one entry where layers mean nothing.
+        predictions: What the model answered, int64 `[n]`.
+    """
+
+    layers: dict[str, Tensor]
+    predictions: Tensor
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def __getitem__(self, positions: Tensor) -> Features:
+        """The features at these positions."""
+        return Features({name: values[positions] for name, values in self.layers.items()}, self.predictions[positions])
+
+    @property
+    def only_layer(self) -> Tensor:
+        """Features `[n, d]` of an extractor that has a single layer."""
+        (values,) = self.layers.values()
+        return values
+
+
+class FeatureExtractor(ABC):
+    """Settings of a kind of feature. What fitting finds lies in a folder, so that an artefact is that folder."""
+
+    @property
+    def needs_examples(self) -> bool:
+        """Does fitting need labelled examples that are not scored?"""
+        return False
+
+    @property
+    def passes_per_input(self) -> int:
+        """Forward passes that scoring an input takes."""
+        return 1
+
+    @property
+    def gradient_passes(self) -> int:
+        """Inputs passed forward and backward to fit."""
+        return 0
+
+    def working_bytes(self, model: nn.Module) -> int:
+        """Memory that extraction takes beside the model and the features."""
+        return 0
+
+    def disk_bytes(self, model: nn.Module) -> int:
+        """Disk that fitting takes."""
+        return 0
+
+    def fit(self, task: Task, examples: Examples | None, folder: Path, *, track: Track = silent) -> None:  # noqa: B027
+        """Prepare for `extract`; whatever that needs is written to `folder`. By default nothing is."""
+
+    @abstractmethod
+    def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
+        """Features of the examples; `folder` is the one that `fit` wrote."""
+
+    def health(self, task: Task, examples: Examples, features: Features) -> ChainHealth | None:
+        """Health of the chains behind the features of trusted examples; None where there are no chains."""
+        return None

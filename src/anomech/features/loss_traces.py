@@ -1,0 +1,103 @@
+"""Loss traces: how the loss of each input moves while the weights are sampled around the trained ones.
+
+Source: Mechanistic Anomaly Detection via Functional Attribution (arXiv 2604.18970), section 4; the normalised
+covariance of two traces estimates the Bayesian influence function (arXiv 2509.26544).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from anomech.errors import SettingsError
+from anomech.examples import Examples
+from anomech.features.base import FeatureExtractor, Features
+from anomech.progress import Track, silent
+from anomech.sampling import RMSpropSGLD, Sampler
+from anomech.sampling.flat import FlatModel
+from anomech.sampling.health import ChainHealth, chain_health
+from anomech.sampling.store import SHARD_BYTES, bytes_per_draw, read_draws, write_draws
+from anomech.tasks import Task
+
+
+@dataclass(frozen=True)
+class LossTraces(FeatureExtractor):
+    """Per-sample loss of the model's own prediction at every draw, `[n, draws]`.
+
+    Attributes:
+        sampler: How weights are drawn.
+        keep: What is kept for inputs that arrive later: "draws" (8-bit weight differences: more disk, no gradient
+            afterwards) or "seed" (the sampling examples and the seed: the chain is run again on every audit).
+    """
+
+    sampler: Sampler = field(default_factory=RMSpropSGLD)
+    keep: Literal["draws", "seed"] = "draws"
+
+    def __post_init__(self) -> None:
+        if self.keep not in ("draws", "seed"):
+            raise SettingsError(f'keep must be "draws" or "seed", got {self.keep!r}.')
+
+    @property
+    def needs_examples(self) -> bool:
+        """Whether the sampler takes gradients."""
+        return self.sampler.needs_examples
+
+    @property
+    def passes_per_input(self) -> int:
+        """One a draw, and one for the prediction."""
+        return self.sampler.total_draws + 1
+
+    @property
+    def gradient_passes(self) -> int:
+        """Inputs that the chains take gradients on."""
+        return self.sampler.gradient_passes
+
+    def working_bytes(self, model: nn.Module) -> int:
+        """A float32 copy of the weights, their gradient, anchor, preconditioner and noise, and a shard of draws."""
+        return 5 * 4 * _count(model.parameters()) + SHARD_BYTES
+
+    def disk_bytes(self, model: nn.Module) -> int:
+        """The draws, if they are kept."""
+        if self.keep == "seed":
+            return 0
+        return self.sampler.total_draws * bytes_per_draw(_count(model.parameters()), _count(model.buffers()))
+
+    def fit(self, task: Task, examples: Examples | None, folder: Path, *, track: Track = silent) -> None:
+        """Run the chains and keep their draws, or keep what it takes to run them again."""
+        if self.keep == "draws":
+            draws = self.sampler.draw(task, examples)
+            write_draws(folder, track(draws, "sampling weights", self.sampler.total_draws), task.model)
+        elif examples is not None and examples.y is not None:
+            save_file({"x": examples.x.contiguous(), "y": examples.y}, folder / "sampling.safetensors")
+
+    def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
+        """Traces of the examples."""
+        predictions = task.predict(examples)
+        traces = torch.empty(self.sampler.total_draws, len(examples))
+        draws = track(self._draws(task, folder), f"loss traces of {len(examples):,} inputs", len(traces))
+        for row, flat in zip(traces, draws, strict=True):
+            row.copy_(task.losses(flat.model, examples, predictions))
+        return Features({"loss": traces.T}, predictions)
+
+    def health(self, task: Task, examples: Examples, features: Features) -> ChainHealth:
+        """Health of the chains, from the traces of trusted examples."""
+        start = task.losses(task.model, examples, features.predictions)
+        return chain_health(
+            features.only_layer, start, chains=self.sampler.chains, chance_loss=task.chance_loss(examples)
+        )
+
+    def _draws(self, task: Task, folder: Path) -> Iterator[FlatModel]:
+        if self.keep == "draws":
+            return read_draws(folder, task.model)
+        kept = folder / "sampling.safetensors"
+        return self.sampler.draw(task, Examples(**load_file(kept)) if kept.exists() else None)
+
+
+def _count(tensors: Iterable[Tensor]) -> int:
+    return sum(t.numel() for t in tensors)

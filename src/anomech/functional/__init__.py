@@ -1,0 +1,1 @@
+"""Pure maths on tensors: no state, no I/O, no device moves."""

@@ -1,0 +1,70 @@
+"""How well scores separate anomalies from clean inputs. Scores are higher where an input is more anomalous."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score, roc_curve
+from torch import Tensor
+
+from anomech.functional.conformal import threshold
+
+
+def auroc(scores: Tensor, anomalous: Tensor) -> float:
+    """Area under the ROC curve of scores `[m]` with truth bool `[m]`; NaN where only one kind is present."""
+    if anomalous.all() or not anomalous.any():
+        return float("nan")
+    return float(roc_auc_score(anomalous.numpy(), scores.numpy()))
+
+
+def auroc_interval(
+    scores: Tensor, anomalous: Tensor, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the AUROC, clean and anomalous inputs resampled apart."""
+    clean, bad = scores[~anomalous], scores[anomalous]
+    if len(clean) == 0 or len(bad) == 0:
+        return float("nan"), float("nan")
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.cat([torch.zeros(len(clean)), torch.ones(len(bad))]).bool()
+    values = [
+        auroc(torch.cat([_resample(clean, generator), _resample(bad, generator)]), truth) for _ in range(resamples)
+    ]
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def rate_above(scores: Tensor, cut: float) -> float:
+    """Share of the scores `[m]` that is above `cut`: TPR on anomalies, realised FPR on clean inputs; NaN for none."""
+    return float((scores > cut).double().mean()) if len(scores) else float("nan")
+
+
+def tpr_and_realised_fpr(calibration: Tensor, scores: Tensor, anomalous: Tensor, fpr: float) -> tuple[float, float]:
+    """TPR and realised FPR with the threshold set on the trusted calibration scores alone."""
+    cut = threshold(calibration, fpr)
+    return rate_above(scores[anomalous], cut), rate_above(scores[~anomalous], cut)
+
+
+def defense_effectiveness(*, asr: float, accuracy: float, tpr: float, fpr: float) -> float:
+    """DER of a detector that rejects what it flags, `(max(0, dASR) - max(0, dACC) + 1) / 2`, in [0, 1].
+
+    A rejected input neither attacks nor counts as right: `dASR = asr * tpr`, `dACC = accuracy * fpr`.
+
+    Source: BackdoorBench (arXiv 2206.12654), with the sign of its definition.
+
+    Args:
+        asr: Attack success rate without the detector.
+        accuracy: Accuracy on clean inputs without the detector.
+        tpr: Share of the successful attacks that is flagged.
+        fpr: Share of the rightly classified clean inputs that is flagged.
+    """
+    return (asr * tpr - accuracy * fpr + 1) / 2
+
+
+def best_defense_effectiveness(scores: Tensor, anomalous: Tensor, *, asr: float, accuracy: float) -> float:
+    """DER at the threshold that is best after the fact, as the literature reports it; never below 1/2."""
+    false_rates, true_rates, _ = roc_curve(anomalous.numpy(), scores.numpy(), drop_intermediate=False)
+    return float(np.max((asr * true_rates - accuracy * false_rates + 1) / 2))
+
+
+def _resample(values: Tensor, generator: torch.Generator) -> Tensor:
+    return values[torch.randint(len(values), (len(values),), generator=generator)]

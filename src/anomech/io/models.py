@@ -1,0 +1,118 @@
+"""Models from a function of the user's or from a Hugging Face folder."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pickle
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from anomech.errors import ModelError
+from anomech.io.huggingface import load_huggingface
+
+WEIGHTS = (".pt", ".pth", ".bin", ".pkl", ".safetensors")
+ACCEPTED = "package.module:function, path/to/file.py:function, or a Hugging Face folder with a config.json"
+
+
+def load_model(spec: str) -> nn.Module:
+    """The model that `spec` names.
+
+    Args:
+        spec: `package.module:function` or `path/to/file.py:function`, where the function takes no arguments and returns
+            the model, or the folder of a Hugging Face image classifier. Modules may lie in the current directory.
+
+    Returns:
+        The model as the function or folder gave it; images go in as `[n, channels, height, width]` in [0, 1].
+
+    Raises:
+        ModelError: The function cannot be found, imported or run, or does not return a module; the folder holds no
+            usable model; or the weights would need pickle.
+    """
+    path = Path(spec)
+    if path.is_dir():
+        return load_huggingface(path)
+    if path.suffix.lower() in WEIGHTS:
+        raise ModelError(_how_to_load(path))
+    source, _, name = spec.rpartition(":")
+    if not source or not name:
+        raise ModelError(f"{spec!r} does not name a model; give {ACCEPTED}.")
+    build = _function(source, name)
+    with _user_code(f"{spec} failed"):
+        model = build()
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{spec} returned a {type(model).__name__}, not a torch.nn.Module; return the model alone.")
+    return model
+
+
+def _how_to_load(weights: Path) -> str:
+    read = "safetensors.torch.load_file({!r})" if weights.suffix == ".safetensors" else "torch.load({!r})"
+    return (
+        f"{weights} holds weights without an architecture; give file.py:load, a function that builds and loads it:\n"
+        "def load():\n"
+        f"    model = MyModel(); model.load_state_dict({read.format(str(weights))})\n"
+        "    return model"
+    )
+
+
+def _module(source: str) -> ModuleType:
+    is_file = source.endswith(".py")
+    if is_file and not Path(source).is_file():
+        raise ModelError(f"there is no file {source!r}; give {ACCEPTED}.")
+    folder = Path(source).parent if is_file else Path()
+    with _user_code(f"cannot import {source!r}"), _importable(folder.resolve()):
+        return _execute(Path(source)) if is_file else importlib.import_module(source)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            sys.path.remove(str(folder))
+
+
+def _execute(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"anomech_model_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # dataclasses and inspect look classes up by the name of their module.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _function(source: str, name: str) -> Callable[[], object]:
+    module = _module(source)
+    found: object = getattr(module, name, None)
+    if callable(found):
+        return found
+    functions = [key for key, value in vars(module).items() if callable(value)]
+    matches = difflib.get_close_matches(name, functions)
+    hint = f"did you mean {' or '.join(matches)}?" if matches else "define it, without arguments."
+    raise ModelError(f"{source} has no function {name!r}; {hint}")
+
+
+@contextmanager
+def _user_code(what: str) -> Iterator[None]:
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{what}: the checkpoint is damaged or needs pickle, which can run code; in the environment that wrote it "
+            "run torch.save(model.state_dict(), 'weights.pt'), or save it as safetensors, and load that file instead."
+        ) from error
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        cause = textwrap.shorten(str(error), 300)
+        raise ModelError(f"{what}: {type(error).__name__}({cause}); correct the cause and run again.") from error

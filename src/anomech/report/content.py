@@ -1,0 +1,47 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anomech.examples import Examples
+from anomech.sampling.health import ChainHealth
+from anomech.verdicts import Verdicts
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """Everything that a report shows.
+
+    Attributes:
+        title: What was audited.
+        verdicts: One verdict an input.
+        inputs: The inputs, in the order of the verdicts; pictured if they are images `[m, 1 or 3, h, w]` in [0, 1].
+        trusted: The trusted examples that `verdicts.voucher_positions` points into.
+        health: Health of the chains; None where nothing was sampled.
+        metrics: Figures measured against the truth, as `anomech.evaluation` and the cost give them; None if unknown.
+        baselines: The same figures of other detectors, each with its name under "detector"; may be empty.
+        settings: How the audit was run, nested and plain.
+        class_names: Names of the model's classes; None shows their numbers.
+        notes: Warnings and honest remarks, shown under the answer.
+        cost: "seconds", "forward_equivalents" (per input) and "peak_memory_mb", as far as they are known.
+    """
+
+    title: str
+    verdicts: Verdicts
+    inputs: Examples
+    trusted: Examples
+    health: ChainHealth | None
+    metrics: Mapping[str, Any] | None
+    baselines: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    class_names: Sequence[str] | None
+    notes: Sequence[str]
+    cost: Mapping[str, float]
+
+    def class_name(self, label: int) -> str:
+        """Name of a class, or its number where it has no name."""
+        names = self.class_names or ()
+        return names[label] if 0 <= label < len(names) else f"class {label}"

@@ -1,0 +1,69 @@
+"""From content to one HTML file."""
+
+from __future__ import annotations
+
+import json
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from anomech.report import figures, tables
+from anomech.report.content import ReportContent
+from anomech.report.headline import answer, percent
+from anomech.report.numbers import fixed, p_value_decimals
+from anomech.report.pictures import LARGEST_SIDE
+from anomech.verdicts import Verdicts
+
+
+def render(content: ReportContent) -> str:
+    """One self-contained HTML page: it opens offline and loads nothing from anywhere."""
+    loader = PackageLoader("anomech.report", ".")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    verdicts = content.verdicts
+    sentence, qualifier = answer(verdicts)
+    return environment.get_template("template.html.jinja").render(
+        content=content,
+        sentence=sentence,
+        qualifier=qualifier,
+        key_figures=_key_figures(verdicts),
+        cards=tables.cards(content),
+        pixelated=max(content.inputs.x.shape[-2:]) < LARGEST_SIDE / 2,
+        figures=_figures(content),
+        health_facts=content.health and tables.health_facts(content.health),
+        measured_columns=tables.MEASURED,
+        measured=tables.measured(content),
+        table=tables.input_table(content),
+        smallest_p=fixed(1 / (len(verdicts.trusted_scores) + 1), p_value_decimals(len(verdicts.trusted_scores))),
+        chance=_chance(verdicts),
+        settings=json.dumps(content.settings, indent=2, ensure_ascii=False),
+        cost=tables.cost_facts(content.cost),
+        # Trusted as it is: part of an installed package, not of the audited data.
+        plotly_js=Markup(get_plotlyjs()),
+    )
+
+
+def _key_figures(verdicts: Verdicts) -> list[tuple[str, str]]:
+    by_fpr = verdicts.fdr is None
+    return [
+        ("Flagged", f"{int(verdicts.flagged.sum()):,} of {len(verdicts):,}"),
+        ("False-positive rate" if by_fpr else "False-discovery rate", percent(verdicts.fdr or verdicts.fpr)),
+        ("Trusted", f"{len(verdicts.trusted_scores):,}"),
+    ]
+
+
+def _figures(content: ReportContent) -> dict[str, figures.Figure]:
+    """Each plot under the id of the element that it goes into."""
+    verdicts, anomalous = content.verdicts, content.inputs.anomalous
+    plots = {
+        "score-plot": figures.score_histogram(verdicts, anomalous),
+        "p-value-plot": figures.p_value_plot(verdicts, anomalous),
+    }
+    return plots if content.health is None else {**plots, "chain-plot": figures.chain_plot(content.health)}
+
+
+def _chance(verdicts: Verdicts) -> str | None:
+    """Probability that clean inputs bring about as many flags; None where it is no figure of its own."""
+    if verdicts.fdr is not None or not bool(verdicts.flagged.any()):
+        return None
+    return "less than 0.0001" if verdicts.chance < 1e-4 else fixed(verdicts.chance, 4)

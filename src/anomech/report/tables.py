@@ -1,0 +1,169 @@
+"""Rows of the report's cards and tables, every number as it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from anomech.report.content import ReportContent
+from anomech.report.numbers import MISSING, fixed, known, p_value_decimals, score_decimals
+from anomech.report.pictures import data_uri, pictured
+from anomech.sampling.health import ChainHealth
+
+CARDS = 8
+LARGEST_TABLE = 500
+MEASURED = (
+    "AUROC (95\u00a0% interval)",
+    "AUROC, filtered",
+    "TPR at 1\u00a0%\u00a0FPR",
+    "realised FPR",
+    "TPR at 5\u00a0%\u00a0FPR",
+    "realised FPR",
+    "DER",
+    "DER, post hoc",
+    "ASR",
+    "Accuracy",
+    "Seconds",
+    "Forward passes per input",
+)
+
+
+@dataclass(frozen=True)
+class Voucher:
+    """A trusted example and how strongly it is coupled to an input."""
+
+    id: str
+    coupling: str
+    label: str | None
+    picture: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """The verdict on one input; numbers as they are shown, `sort_score` and `sort_p_value` as the table sorts them."""
+
+    position: int
+    id: str
+    prediction: str
+    score: str
+    p_value: str
+    flagged: bool
+    sort_score: float
+    sort_p_value: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """A verdict with its picture and the trusted examples that come closest."""
+
+    row: Row
+    picture: str | None
+    vouchers: list[Voucher]
+
+
+def rows(content: ReportContent, count: int) -> list[Row]:
+    """The `count` most anomalous inputs, most anomalous first."""
+    verdicts = content.verdicts
+    scores, p_values = verdicts.scores.tolist(), verdicts.p_values.tolist()
+    decimals, p_decimals = score_decimals(verdicts.scores), p_value_decimals(len(verdicts.trusted_scores))
+    return [
+        Row(
+            position=i,
+            id=verdicts.ids[i],
+            prediction=content.class_name(int(verdicts.predictions[i])),
+            score=fixed(scores[i], decimals),
+            p_value=fixed(p_values[i], p_decimals),
+            flagged=bool(verdicts.flagged[i]),
+            sort_score=scores[i],
+            sort_p_value=p_values[i],
+        )
+        for i in verdicts.scores.argsort(descending=True, stable=True)[:count].tolist()
+    ]
+
+
+def cards(content: ReportContent) -> list[Card]:
+    """The most anomalous inputs beside the trusted examples that come closest."""
+    x = content.inputs.x
+    return [
+        Card(row, data_uri(x[row.position]) if pictured(x) else None, list(_vouchers(content, row.position)))
+        for row in rows(content, CARDS)
+    ]
+
+
+def input_table(content: ReportContent) -> list[tuple[Row, str, str, float]]:
+    """The most anomalous inputs, each with its strongest voucher, that one's coupling, and the coupling to sort by."""
+    verdicts = content.verdicts
+    strongest = verdicts.voucher_positions[:, 0].tolist()
+    couplings = verdicts.voucher_couplings[:, 0].tolist()
+    return [
+        (
+            row,
+            verdicts.trusted_ids[strongest[row.position]],
+            fixed(couplings[row.position], 2),
+            couplings[row.position],
+        )
+        for row in rows(content, LARGEST_TABLE)
+    ]
+
+
+def measured(content: ReportContent) -> list[tuple[str, list[str]]]:
+    """Each detector's name and its figures in the order of `MEASURED`."""
+    own = [] if content.metrics is None else [("This audit", _measured(content.metrics))]
+    return own + [(str(baseline["detector"]), _measured(baseline)) for baseline in content.baselines]
+
+
+def health_facts(health: ChainHealth) -> list[tuple[str, str]]:
+    """Name and value of what tells whether the chains did their work."""
+    return [
+        ("Chains × draws", f"{health.chains} × {health.draws}"),
+        ("Effective draws", fixed(health.effective_draws, 0)),
+        ("R-hat", fixed(health.r_hat, 3)),
+        ("Mean loss, trained weights", f"{health.start_loss:.3g}"),
+        ("Mean loss, sampled models", f"{health.mean_loss:.3g}"),
+        ("Drift", f"{health.mean_loss - health.start_loss:+.3g}".replace("-", "−")),
+    ]
+
+
+def cost_facts(cost: Mapping[str, float]) -> list[str]:
+    """What the audit cost, as far as it is known."""
+    wanted = (
+        ("seconds", 1, " s"),
+        ("forward_equivalents", 0, " forward passes per input"),
+        ("peak_memory_mb", 0, " MB at most"),
+    )
+    return [known(cost[name], decimals, unit=unit) for name, decimals, unit in wanted if name in cost]
+
+
+def _vouchers(content: ReportContent, position: int) -> Iterator[Voucher]:
+    trusted, verdicts = content.trusted, content.verdicts
+    for j, coupling in zip(
+        verdicts.voucher_positions[position].tolist(), verdicts.voucher_couplings[position].tolist(), strict=True
+    ):
+        yield Voucher(
+            id=verdicts.trusted_ids[j],
+            coupling=fixed(coupling, 2),
+            label=None if trusted.y is None else content.class_name(int(trusted.y[j])),
+            picture=data_uri(trusted.x[j]) if pictured(trusted.x) else None,
+        )
+
+
+def _measured(figures: Mapping[str, Any]) -> list[str]:
+    def rate(name: str) -> str:
+        return known(figures.get(name), 1, scale=100, unit=" %")
+
+    auroc, low, high = (known(figures.get(name), 3) for name in ("auroc", "auroc_low", "auroc_high"))
+    return [
+        auroc if MISSING in (low, high) else f"{auroc} ({low}–{high})",
+        known(figures.get("auroc_filtered"), 3),
+        rate("tpr_at_fpr_1"),
+        rate("realised_fpr_1"),
+        rate("tpr_at_fpr_5"),
+        rate("realised_fpr_5"),
+        known(figures.get("der"), 3),
+        known(figures.get("der_posthoc"), 3),
+        rate("asr"),
+        rate("accuracy"),
+        known(figures.get("seconds"), 1),
+        known(figures.get("forward_equivalents"), 0),
+    ]

@@ -1,0 +1,67 @@
+"""Draws on disk, so that inputs that arrive later are scored without running the chain again.
+
+A draw is kept as 8-bit differences to the trained weights, with its running statistics in full. Draws are written as
+they come, in shards, and read one at a time: memory holds one shard, whatever the number of draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from anomech.errors import ArtefactError
+from anomech.functional.quantization import BLOCK, dequantize, quantize
+from anomech.sampling.flat import FlatModel
+
+SHARD_BYTES = 32 * 2**20
+
+
+def bytes_per_draw(parameters: int, statistics: int) -> int:
+    """Disk that one draw takes."""
+    return parameters + 4 * -(-parameters // BLOCK) + 4 * statistics
+
+
+def write_draws(folder: Path, draws: Iterable[FlatModel], model: nn.Module) -> None:
+    """Write every draw as differences to the weights of `model`."""
+    anchor = FlatModel(model).weights
+    shard: list[dict[str, Tensor]] = []
+    written = 0
+    for flat in draws:
+        codes, scales = quantize((flat.weights - anchor).cpu())
+        shard.append({"codes": codes, "scales": scales, "statistics": flat.statistics.cpu().clone()})
+        if len(shard) * bytes_per_draw(len(anchor), len(flat.statistics)) >= SHARD_BYTES:
+            _write_shard(folder, written, shard)
+            written, shard = written + 1, []
+    if shard:
+        _write_shard(folder, written, shard)
+
+
+def read_draws(folder: Path, model: nn.Module) -> Iterator[FlatModel]:
+    """Every stored draw, as a copy of `model` changed in place between draws.
+
+    Raises:
+        ArtefactError: A shard is missing, damaged, or of another architecture.
+    """
+    flat = FlatModel(model)
+    anchor = flat.weights.clone()
+    for path in sorted(folder.glob("draws-*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as shard:
+                slices = {name: shard.get_slice(name) for name in ("codes", "scales", "statistics")}
+                for i in range(slices["codes"].get_shape()[0]):
+                    codes, scales, statistics = (slices[name][i : i + 1][0] for name in slices)
+                    flat.weights.copy_(anchor + dequantize(codes, scales).to(anchor.device))
+                    flat.statistics.copy_(statistics)
+                    yield flat
+        except (SafetensorError, OSError, RuntimeError) as error:
+            raise ArtefactError(f"{path.name} cannot be read ({error}); fit the auditor again.") from error
+
+
+def _write_shard(folder: Path, number: int, shard: list[dict[str, Tensor]]) -> None:
+    stacked = {name: torch.stack([draw[name] for draw in shard]) for name in shard[0]}
+    save_file(stacked, folder / f"draws-{number:05d}.safetensors")

@@ -1,0 +1,52 @@
+"""Settings as plain data, so that an artefact says how it was made and can be made again."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from anomech.calibration import Calibrator
+from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax
+from anomech.errors import ArtefactError
+from anomech.features import Activations, LossTraces
+from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
+
+KINDS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        Activations,
+        Calibrator,
+        Coupling,
+        IsotropicNoise,
+        LossTraces,
+        Mahalanobis,
+        MaxSoftmax,
+        RMSpropSGLD,
+        SGLD,
+    )
+}
+
+
+def to_plain(settings: Any) -> Any:
+    """A settings object as nested dictionaries, each with its kind."""
+    if not is_dataclass(settings):
+        return settings
+    values = {f.name: to_plain(getattr(settings, f.name)) for f in fields(settings) if f.init}
+    return {"kind": type(settings).__name__, **values}
+
+
+def from_plain(plain: Any) -> Any:
+    """The settings object that `to_plain` described.
+
+    Raises:
+        ArtefactError: An unknown kind or field, as another version of anomech may have written.
+    """
+    if not isinstance(plain, dict):
+        return plain
+    values = {name: from_plain(value) for name, value in plain.items() if name != "kind"}
+    try:
+        return KINDS[plain["kind"]](**values)
+    except (KeyError, TypeError) as error:
+        raise ArtefactError(
+            f"settings of kind {plain.get('kind')!r} are not known to this version ({error})."
+        ) from error

@@ -1,0 +1,6 @@
+"""Tasks: the one place where user code enters."""
+
+from anomech.tasks.base import Cost, Task
+from anomech.tasks.classification import ClassificationTask
+
+__all__ = ["ClassificationTask", "Cost", "Task"]

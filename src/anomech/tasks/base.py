@@ -1,0 +1,94 @@
+"""What every task must say: how the model runs, what it answered, and what that answer costs per input."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from anomech.examples import Examples
+
+
+@dataclass
+class Cost:
+    """Work done on a model so far, in inputs passed forward; a backward pass counts as two forward passes."""
+
+    forward_passes: float = 0.0
+
+
+class Task(ABC):
+    """A model, how to run a batch, and its *behaviour*: the per-sample loss of the model's own output.
+
+    The audited model is put into evaluation mode and is never changed. `losses` and `mean_loss` take the model to run,
+    so that a perturbed copy can be run in its place.
+
+    Args:
+        model: The model to audit.
+        batch_size: Inputs a forward pass; a verdict does not depend on it.
+        device: Where to run; by default a GPU where there is one.
+    """
+
+    def __init__(self, model: nn.Module, *, batch_size: int = 256, device: torch.device | str | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = model.to(self.device).eval()
+        self.batch_size = batch_size
+        self.cost = Cost()
+
+    @abstractmethod
+    def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Outputs `[n, ...]` of `model` on inputs `[n, ...]`."""
+
+    @abstractmethod
+    def own_output(self, outputs: Tensor) -> Tensor:
+        """What the model answered, `[n, ...]`: the target of the behaviour loss."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Per-sample loss `[n]` of outputs against targets."""
+
+    def chance_loss(self, examples: Examples) -> float:
+        """Loss of a model that knows nothing about inputs such as these; infinite where there is no such figure."""
+        return math.inf
+
+    def predict(self, examples: Examples) -> Tensor:
+        """The model's own outputs on the examples, on the CPU."""
+        with torch.no_grad():
+            return torch.cat(
+                [self.own_output(self.run(self.model, b.x)).cpu() for b in examples.blocks(self.batch_size)]
+            )
+
+    def losses(self, model: nn.Module, examples: Examples, targets: Tensor) -> Tensor:
+        """Per-sample loss `[n]` of `model` on the examples against `targets` `[n, ...]`, on the CPU."""
+        with torch.no_grad():
+            return torch.cat(
+                [
+                    self.loss(self.run(model, x), t.to(self.device)).cpu()
+                    for x, t in zip(examples.x.split(self.batch_size), targets.split(self.batch_size), strict=True)
+                ]
+            )
+
+    def mean_loss(self, model: nn.Module, x: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss of one batch, with gradient, for sampling around the weights."""
+        self.cost.forward_passes += 2 * len(x)
+        return self.loss(self.run(model, x), targets.to(self.device)).mean()
+
+    def run(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Outputs of one batch, counted in `cost`."""
+        self.cost.forward_passes += len(x)
+        return self.outputs(model, x.to(self.device))
+
+    def model_sha256(self) -> str:
+        """Hash of the names, shapes and values of the model's weights and buffers."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(
+                tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+                if tensor.ndim
+                else str(tensor.item()).encode()
+            )
+        return digest.hexdigest()

@@ -1,0 +1,64 @@
+"""Classification: the behaviour is the cross-entropy of the model's own prediction."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from anomech.errors import ModelError
+from anomech.examples import Examples
+from anomech.functional.losses import cross_entropy
+from anomech.tasks.base import Task
+
+
+class ClassificationTask(Task):
+    """A classifier that returns logits `[n, classes]` for float inputs `[n, ...]`.
+
+    Images come as `[n, channels, height, width]` in [0, 1]; normalisation belongs into the model.
+
+    Raises:
+        ModelError: The output is not a finite `[n, classes]` tensor, or the model rejects the shape.
+    """
+
+    def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Logits `[n, classes]`."""
+        try:
+            logits = model(x)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise ModelError(
+                f"the model rejects inputs of shape {list(x.shape)}: {str(error).splitlines()[0]} "
+                "Give the inputs the shape that it was trained on."
+            ) from error
+        if not isinstance(logits, Tensor):
+            raise ModelError(
+                f"the model returns a {type(logits).__name__}, not a tensor of logits; "
+                "wrap it in a module whose forward returns the logits alone."
+            )
+        if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
+            raise ModelError(f"the model maps {list(x.shape)} to {list(logits.shape)}; expected logits [n, classes].")
+        return logits
+
+    def chance_loss(self, examples: Examples) -> float:
+        """Logarithm of the number of classes."""
+        return math.log(self.count_classes(examples.x[:1]))
+
+    def count_classes(self, x: Tensor) -> int:
+        """Number of classes that the model tells apart, found by running it on inputs `[n, ...]`."""
+        with torch.no_grad():
+            return self.run(self.model, x).shape[1]
+
+    def own_output(self, outputs: Tensor) -> Tensor:
+        """The predicted class `[n]`."""
+        if not torch.isfinite(outputs).all():
+            raise ModelError(
+                "the model returns NaN or infinite logits on these inputs; check its weights and its inputs."
+            )
+        return outputs.argmax(dim=1)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy `[n]` against classes `[n]`."""
+        return cross_entropy(outputs, targets)

@@ -1,0 +1,84 @@
+"""Verdicts: what an audit says about each input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+from torch import Tensor
+
+from anomech.functional.conformal import flags_by_chance, threshold
+
+CHANCE_LEVEL = 0.05
+"""Flags that chance alone brings about less often than this are called anomalies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """One row an input.
+
+    Attributes:
+        ids: Names of the inputs.
+        predictions: What the model answered, `[m]`.
+        scores: Higher is more anomalous, `[m]`.
+        p_values: Conformal p-values, `[m]`: the share of clean inputs at least as anomalous as this one.
+        flagged: bool `[m]`.
+        voucher_positions: The trusted examples most strongly coupled to each input, strongest first, int64 `[m, k]`.
+        voucher_couplings: Their couplings, `[m, k]`.
+        trusted_ids: Names of the trusted examples that the positions point into.
+        trusted_scores: Score of each trusted example against all the others, `[n]`; what p-values are read from.
+        fpr: Accepted false-positive rate.
+        fdr: Accepted false-discovery rate over the batch; where given, it decides what is flagged.
+    """
+
+    ids: tuple[str, ...]
+    predictions: Tensor
+    scores: Tensor
+    p_values: Tensor
+    flagged: Tensor
+    voucher_positions: Tensor
+    voucher_couplings: Tensor
+    trusted_ids: tuple[str, ...]
+    trusted_scores: Tensor
+    fpr: float
+    fdr: float | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def threshold(self) -> float:
+        """Scores above it have a p-value of at most `fpr`; infinite where n is too small for that rate."""
+        return threshold(self.trusted_scores, self.fpr)
+
+    @property
+    def chance(self) -> float:
+        """Probability that clean inputs alone bring about at least as many flags."""
+        if self.fdr is not None:
+            return self.fdr if bool(self.flagged.any()) else 1.0
+        return flags_by_chance(len(self.trusted_scores), len(self), self.fpr, int(self.flagged.sum()))
+
+    @property
+    def anomalies_found(self) -> bool:
+        """Are more inputs flagged than the accepted rate explains?"""
+        return bool(self.flagged.any()) and (self.fdr is not None or self.chance < CHANCE_LEVEL)
+
+    def to_table(self) -> pa.Table:
+        """Columns id, prediction, score, p_value, flagged, vouchers (a list of trusted id and coupling)."""
+        vouchers = [
+            [{"id": self.trusted_ids[j], "coupling": c} for j, c in zip(positions, couplings, strict=True)]
+            for positions, couplings in zip(
+                self.voucher_positions.tolist(), self.voucher_couplings.tolist(), strict=True
+            )
+        ]
+        voucher = pa.struct([("id", pa.string()), ("coupling", pa.float32())])
+        return pa.table(
+            {
+                "id": list(self.ids),
+                "prediction": self.predictions.numpy(),
+                "score": self.scores.numpy(),
+                "p_value": self.p_values.numpy(),
+                "flagged": self.flagged.numpy(),
+                "vouchers": pa.array(vouchers, pa.list_(voucher)),
+            }
+        )
