@@ -37,5 +37,7 @@ def track(steps: Iterable[T], description: str, total: int) -> Iterator[T]:
 def progress_bar() -> Iterator[Progress]:
     """The one look of every progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=messages, transient=True) as progress:
+    quiet = not messages.is_terminal
+    left = (TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *left, console=messages, transient=True, disable=quiet) as progress:
         yield progress

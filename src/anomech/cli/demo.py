@@ -37,17 +37,21 @@ def command(
 def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     """Run the demo, write the results into `out`, and return 0."""
     task = run.task()
-    messages.print("A Fashion-MNIST classifier was trained with a backdoor: a small checkerboard makes it say T-shirt.")
+    messages.print("The model: a Fashion-MNIST classifier with a backdoor. A small checkerboard makes it say T-shirt.")
     outcome = _audit(run, task, out)
     measured = figures(outcome, seed=run.seed)
     baselines = [_baseline(run, task, detector, out) for detector in BASELINES]
     title = "Audit of a backdoored Fashion-MNIST classifier"
     write_run(out, run, outcome, measured, title=title, baselines=baselines, class_names=CLASS_NAMES)
     if not as_json:
-        title = f"{len(outcome.inputs):,} inputs, {int(outcome.inputs.anomalous.sum()):,} with the trigger"  # type: ignore[union-attr]
-        results.print(detection_table([measured, *baselines], title=title))
+        results.print(detection_table([measured, *baselines], title=_scene(outcome)))
     conclude(out, outcome, measured, as_json=as_json)
     return 0
+
+
+def _scene(outcome: Outcome) -> str:
+    triggered = sum(name.endswith("+trigger") for name in outcome.inputs.ids)
+    return f"{len(outcome.inputs):,} inputs, {triggered:,} with the trigger; thresholds from trusted examples alone"
 
 
 def _audit(run: Run, task: ClassificationTask, out: Path) -> Outcome:

@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, messages, results
 from anomech.cli.runs import Outcome, Run
+from anomech.detectors import Detector
 from anomech.evaluation import evaluate
+from anomech.features import LossTraces
 from anomech.io import result_directory
 from anomech.report import ReportContent, headline, render
-from anomech.settings import to_plain
 from anomech.versions import versions
 
 Figures = dict[str, Any]
 
-EXPLAINED_BY = {"Coupling": "coupling", "Mahalanobis": "mahalanobis", "MaxSoftmax": "max-softmax"}
+NAMES = {
+    "IsotropicNoise": "noise",
+    "Mahalanobis": "mahalanobis",
+    "MaxSoftmax": "max-softmax",
+    "RMSpropSGLD": "sampling",
+    "SGLD": "sgld",
+}
 
 
 def figures(outcome: Outcome, *, seed: int) -> Figures:
@@ -40,7 +48,7 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
     )
     passes = outcome.usage.forward_passes / len(outcome.inputs)
     return {
-        "detector": describe(outcome),
+        "detector": describe(outcome.auditor.detector),
         "n_trusted": len(outcome.auditor.reference),
         "n_inputs": len(outcome.inputs),
         "flagged": int(verdicts.flagged.sum()),
@@ -53,12 +61,11 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
     }
 
 
-def describe(outcome: Outcome) -> str:
-    """A detector in a few words, for tables."""
-    plain = to_plain(outcome.auditor.detector)
-    if plain["kind"] != "Coupling":
-        return EXPLAINED_BY[plain["kind"]]
-    return f"{plain['features']['sampler']['kind']}, {plain['measure']}, {plain['pooling']}"
+def describe(detector: Detector) -> str:
+    """A detector in a word, for tables: the sampler behind its traces, or its own kind."""
+    features = detector.features
+    kind = type(features.sampler if isinstance(features, LossTraces) else detector).__name__
+    return NAMES[kind]
 
 
 def write_run(
@@ -121,18 +128,21 @@ def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_jso
 
 
 def detection_table(rows: Sequence[Figures], *, title: str) -> Table:
-    """Detection figures side by side; rates are in percent."""
-    table = Table("detector", "trusted", title=title, title_justify="left")
-    for heading in ("AUROC (95 %)", "TPR at 1 %", "realised", "TPR at 5 %", "realised", "DER", "seconds"):
-        table.add_column(heading, justify="right")
+    """Detection figures side by side; thresholds are set on trusted data alone."""
+    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=SIMPLE_HEAD)
+    table.add_column("detector", no_wrap=True)
+    for heading in ("AUROC\n95 % interval", "TPR\nat 1 %", "real\nFPR", "TPR\nat 5 %", "real\nFPR", "DER", "s"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        rates = (row[f"{kind}_{rate}"] for rate in (1, 5) for kind in ("tpr_at_fpr", "realised_fpr"))
-        interval = f"{_number(row['auroc'])} ({_number(row['auroc_low'])} to {_number(row['auroc_high'])})"
-        percents = ["–" if rate is None else f"{100 * rate:.1f} %" for rate in rates]
-        cells = [row["detector"], str(row["n_trusted"]), interval, *percents, _number(row["der"])]
-        table.add_row(*cells, f"{row['seconds']:.1f}")
+        rates = [_percent(row[f"{kind}_{rate}"]) for rate in (1, 5) for kind in ("tpr_at_fpr", "realised_fpr")]
+        interval = f"{_number(row['auroc'])} ({_number(row['auroc_low'])}-{_number(row['auroc_high'])})"
+        table.add_row(row["detector"], interval, *rates, _number(row["der"]), f"{row['seconds']:.1f}")
     return table
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"

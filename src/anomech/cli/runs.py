@@ -21,6 +21,9 @@ from anomech.settings import from_plain, to_plain
 from anomech.tasks import ClassificationTask
 from anomech.verdicts import Verdicts
 
+QUICK = 2.0
+"""Seconds below which a run does not say beforehand what it will take."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -116,7 +119,8 @@ def fit(run: Run, task: ClassificationTask, trusted: Examples, *, inputs: int, o
     check_replaceable(out)
     auditor = run.auditor(task)
     predicted = estimate(task, auditor.detector.features, trusted, inputs, block=BLOCK)
-    messages.print(f"[dim]{len(trusted):,} trusted examples, {inputs:,} inputs: {predicted}[/dim]")
+    if predicted.seconds > QUICK:
+        messages.print(f"[dim]{len(trusted):,} trusted examples, {inputs:,} inputs: {predicted}[/dim]", soft_wrap=True)
     check_disk(predicted.disk_mb, out)
     with measured(task) as usage:
         auditor.fit(trusted)

@@ -11,13 +11,13 @@ class SmallCNN(nn.Module):
     Args:
         channels: Channels of the input images.
         classes: Number of classes.
-        widths: Output channels of the three blocks; the second and third halve the resolution.
+        widths: Output channels of the three blocks; the first two halve the resolution.
     """
 
     def __init__(self, *, channels: int = 1, classes: int = 10, widths: tuple[int, int, int] = (16, 32, 64)) -> None:
         super().__init__()
         blocks: list[nn.Module] = []
-        for before, after, stride in zip((channels, *widths[:-1]), widths, (1, 2, 2), strict=True):
+        for before, after, stride in zip((channels, *widths[:-1]), widths, (2, 2, 1), strict=True):
             blocks += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         self.features = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(4), nn.Flatten())
         self.classifier = nn.Linear(widths[-1] * 16, classes)

@@ -31,7 +31,11 @@ def score_histogram(verdicts: Verdicts, anomalous: Tensor | None) -> Figure:
     if (cut := _cut(verdicts)) is not None:
         top = max(float(share.max()) for share in shares)
         data.append(_line("Threshold", "--text", [cut, cut], [0, top], hover=f"Threshold {cut:.4g}"))
-    return _figure(data, x=_axis("Score: further right is more anomalous"), y=_axis("Share of group", tickformat=".0%"))
+    return _figure(
+        data,
+        x=_axis("Score: further right is more anomalous"),
+        y=_axis("Share of group", rangemode="tozero", tickformat=".0%"),
+    )
 
 
 def p_value_plot(verdicts: Verdicts, anomalous: Tensor | None) -> Figure:
@@ -52,9 +56,7 @@ def chain_plot(health: ChainHealth) -> Figure:
         {
             "type": "scatter",
             "mode": "lines",
-            "name": "Sampled models, one line a chain",
-            "legendgroup": "chains",
-            "showlegend": number == 1,
+            "name": "Sampled models, one line a chain" if number == 1 else "",
             "x": draws,
             "y": list(losses),
             "line": {"color": "--input", "width": 1.2},
@@ -138,12 +140,12 @@ def _figure(data: list[Figure], *, x: Figure, y: Figure) -> Figure:
         "layout": {
             "xaxis": x,
             "yaxis": y,
-            "height": 320,
+            "height": 300,
             "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
             "paper_bgcolor": clear,
             "plot_bgcolor": clear,
             "font": {"family": "--font", "size": 12, "color": "--muted"},
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": clear},
+            "showlegend": False,
             "hoverlabel": {"bgcolor": "--surface", "bordercolor": "--line", "font": {"color": "--text"}},
             "dragmode": False,
         },

@@ -23,36 +23,32 @@ def answer(verdicts: Verdicts) -> tuple[str, str]:
     n, m, flagged = len(verdicts.trusted_scores), len(verdicts), int(verdicts.flagged.sum())
     rate = verdicts.fpr if verdicts.fdr is None else verdicts.fdr
     if rank_at(rate, n) == 0:
-        return f"No input can be flagged at {error_rate(verdicts)}.", _too_few_trusted(n, rate)
+        return f"No input can be flagged at {_error_rate(verdicts)}.", _too_few_trusted(n, rate)
+    inputs_were = f"{flagged:,} of {m:,} inputs {'was' if flagged == 1 else 'were'}"
     if verdicts.anomalies_found:
-        were = "was" if flagged == 1 else "were"
         return (
-            f"{flagged:,} of {_inputs(m)} {were} answered by a mechanism that the trusted examples do not explain.",
-            f"Flagged at {error_rate(verdicts)}, {_false_flags(verdicts, flagged)}.",
+            f"{inputs_were} answered by a mechanism that the trusted examples do not explain.",
+            f"Flagged at {_error_rate(verdicts)}, {_false_flags(verdicts, flagged)}.",
         )
     if flagged:
-        were = "was" if flagged == 1 else "were"
         expected = _chance_flags(verdicts)
-        return (
-            f"Nothing beyond chance: {flagged:,} of {_inputs(m)} {were} flagged, {_about(expected)} {_be(expected)} "
-            f"expected at {error_rate(verdicts)}.",
-            "",
-        )
+        context = f"{_about(expected)} {_be(expected)} expected at {_error_rate(verdicts)}"
+        return f"Nothing beyond chance: {inputs_were} flagged, {context}.", ""
     if verdicts.fdr is None:
-        return f"No input was flagged at {error_rate(verdicts)}, {_false_flags(verdicts, flagged)}.", ""
-    return f"No input was flagged at {error_rate(verdicts)}.", ""
-
-
-def error_rate(verdicts: Verdicts) -> str:
-    """The error rate that decides what is flagged, such as "a false-positive rate of 1 %"."""
-    if verdicts.fdr is None:
-        return f"a false-positive rate of {percent(verdicts.fpr)}"
-    return f"a false-discovery rate of {percent(verdicts.fdr)}"
+        return f"No input was flagged at {_error_rate(verdicts)}, {_false_flags(verdicts, flagged)}.", ""
+    return f"No input was flagged at {_error_rate(verdicts)}.", ""
 
 
 def percent(rate: float) -> str:
     """A rate as it was set, such as "0.1 %"."""
     return f"{100 * rate:g} %"
+
+
+def _error_rate(verdicts: Verdicts) -> str:
+    """The error rate that decides what is flagged, such as "a false-positive rate of 1 %"."""
+    if verdicts.fdr is None:
+        return f"a false-positive rate of {percent(verdicts.fpr)}"
+    return f"a false-discovery rate of {percent(verdicts.fdr)}"
 
 
 def _false_flags(verdicts: Verdicts, flagged: int) -> str:
@@ -73,10 +69,6 @@ def _too_few_trusted(n: int, rate: float) -> str:
         f"With {n:,} trusted example{'s' * (n != 1)} no p-value can be below 1/{n + 1:,}; "
         f"at least {math.ceil(1 / rate - 1e-9) - 1:,} are needed."
     )
-
-
-def _inputs(m: int) -> str:
-    return f"{m:,} input{'s' * (m != 1)}"
 
 
 def _about(count: float) -> str:

@@ -17,6 +17,11 @@ def pictured(x: Tensor) -> bool:
     return x.ndim == 4 and x.shape[1] in (1, 3)
 
 
+def pixelated(x: Tensor) -> bool:
+    """Do these images have fewer pixels than the page shows them with?"""
+    return max(x.shape[-2:]) < LARGEST_SIDE / 2
+
+
 def data_uri(image: Tensor) -> str:
     """A PNG of an image `[1 or 3, h, w]` in [0, 1]; larger ones than the page can use are scaled down."""
     pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

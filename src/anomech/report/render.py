@@ -12,7 +12,7 @@ from anomech.report import figures, tables
 from anomech.report.content import ReportContent
 from anomech.report.headline import answer, percent
 from anomech.report.numbers import fixed, p_value_decimals
-from anomech.report.pictures import LARGEST_SIDE
+from anomech.report.pictures import pixelated
 from anomech.verdicts import Verdicts
 
 
@@ -28,12 +28,12 @@ def render(content: ReportContent) -> str:
         qualifier=qualifier,
         key_figures=_key_figures(verdicts),
         cards=tables.cards(content),
-        pixelated=max(content.inputs.x.shape[-2:]) < LARGEST_SIDE / 2,
+        pixelated=pixelated(content.inputs.x),
         figures=_figures(content),
         health_facts=content.health and tables.health_facts(content.health),
         measured_columns=tables.MEASURED,
         measured=tables.measured(content),
-        table=tables.input_table(content),
+        table=tables.rows(content, tables.LARGEST_TABLE),
         smallest_p=fixed(1 / (len(verdicts.trusted_scores) + 1), p_value_decimals(len(verdicts.trusted_scores))),
         chance=_chance(verdicts),
         settings=json.dumps(content.settings, indent=2, ensure_ascii=False),

@@ -24,7 +24,7 @@ function compare(a, b) {
 }
 
 function sortBy(header) {
-  const direction = header.ariaSort === "ascending" ? "descending" : "ascending";
+  const direction = header.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
   const sign = direction === "ascending" ? 1 : -1;
   const column = header.cellIndex;
   const body = header.closest("table").tBodies[0];

@@ -13,6 +13,7 @@ from anomech.sampling.health import ChainHealth
 
 CARDS = 8
 LARGEST_TABLE = 500
+COUPLING_DECIMALS = 2
 MEASURED = (
     "AUROC (95\u00a0% interval)",
     "AUROC, filtered",
@@ -41,7 +42,7 @@ class Voucher:
 
 @dataclass(frozen=True)
 class Row:
-    """The verdict on one input; numbers as they are shown, `sort_score` and `sort_p_value` as the table sorts them."""
+    """The verdict on one input; numbers as they are shown, and under `sort_` names as the table sorts them."""
 
     position: int
     id: str
@@ -49,8 +50,11 @@ class Row:
     score: str
     p_value: str
     flagged: bool
+    voucher: str
+    coupling: str
     sort_score: float
     sort_p_value: float
+    sort_coupling: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def rows(content: ReportContent, count: int) -> list[Row]:
     """The `count` most anomalous inputs, most anomalous first."""
     verdicts = content.verdicts
     scores, p_values = verdicts.scores.tolist(), verdicts.p_values.tolist()
+    strongest, couplings = verdicts.voucher_positions[:, 0].tolist(), verdicts.voucher_couplings[:, 0].tolist()
     decimals, p_decimals = score_decimals(verdicts.scores), p_value_decimals(len(verdicts.trusted_scores))
     return [
         Row(
@@ -75,8 +80,11 @@ def rows(content: ReportContent, count: int) -> list[Row]:
             score=fixed(scores[i], decimals),
             p_value=fixed(p_values[i], p_decimals),
             flagged=bool(verdicts.flagged[i]),
+            voucher=verdicts.trusted_ids[strongest[i]],
+            coupling=fixed(couplings[i], COUPLING_DECIMALS),
             sort_score=scores[i],
             sort_p_value=p_values[i],
+            sort_coupling=couplings[i],
         )
         for i in verdicts.scores.argsort(descending=True, stable=True)[:count].tolist()
     ]
@@ -88,22 +96,6 @@ def cards(content: ReportContent) -> list[Card]:
     return [
         Card(row, data_uri(x[row.position]) if pictured(x) else None, list(_vouchers(content, row.position)))
         for row in rows(content, CARDS)
-    ]
-
-
-def input_table(content: ReportContent) -> list[tuple[Row, str, str, float]]:
-    """The most anomalous inputs, each with its strongest voucher, that one's coupling, and the coupling to sort by."""
-    verdicts = content.verdicts
-    strongest = verdicts.voucher_positions[:, 0].tolist()
-    couplings = verdicts.voucher_couplings[:, 0].tolist()
-    return [
-        (
-            row,
-            verdicts.trusted_ids[strongest[row.position]],
-            fixed(couplings[row.position], 2),
-            couplings[row.position],
-        )
-        for row in rows(content, LARGEST_TABLE)
     ]
 
 
@@ -142,7 +134,7 @@ def _vouchers(content: ReportContent, position: int) -> Iterator[Voucher]:
     ):
         yield Voucher(
             id=verdicts.trusted_ids[j],
-            coupling=fixed(coupling, 2),
+            coupling=fixed(coupling, COUPLING_DECIMALS),
             label=None if trusted.y is None else content.class_name(int(trusted.y[j])),
             picture=data_uri(trusted.x[j]) if pictured(trusted.x) else None,
         )

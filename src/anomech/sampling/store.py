@@ -28,17 +28,23 @@ def bytes_per_draw(parameters: int, statistics: int) -> int:
 
 def write_draws(folder: Path, draws: Iterable[FlatModel], model: nn.Module) -> None:
     """Write every draw as differences to the weights of `model`."""
-    anchor = FlatModel(model).weights
-    shard: list[dict[str, Tensor]] = []
-    written = 0
+    anchor = FlatModel(model)
+    size = max(1, SHARD_BYTES // bytes_per_draw(len(anchor.weights), len(anchor.statistics)))
+    shard = {
+        "codes": torch.empty(size, len(anchor.weights), dtype=torch.int8),
+        "scales": torch.empty(size, -(-len(anchor.weights) // BLOCK)),
+        "statistics": torch.empty(size, len(anchor.statistics)),
+    }
+    number, filled = 0, 0
     for flat in draws:
-        codes, scales = quantize((flat.weights - anchor).cpu())
-        shard.append({"codes": codes, "scales": scales, "statistics": flat.statistics.cpu().clone()})
-        if len(shard) * bytes_per_draw(len(anchor), len(flat.statistics)) >= SHARD_BYTES:
-            _write_shard(folder, written, shard)
-            written, shard = written + 1, []
-    if shard:
-        _write_shard(folder, written, shard)
+        shard["codes"][filled], shard["scales"][filled] = quantize(flat.weights - anchor.weights)
+        shard["statistics"][filled] = flat.statistics
+        filled += 1
+        if filled == size:
+            _write_shard(folder, number, shard, filled)
+            number, filled = number + 1, 0
+    if filled:
+        _write_shard(folder, number, shard, filled)
 
 
 def read_draws(folder: Path, model: nn.Module) -> Iterator[FlatModel]:
@@ -62,6 +68,6 @@ def read_draws(folder: Path, model: nn.Module) -> Iterator[FlatModel]:
             raise ArtefactError(f"{path.name} cannot be read ({error}); fit the auditor again.") from error
 
 
-def _write_shard(folder: Path, number: int, shard: list[dict[str, Tensor]]) -> None:
-    stacked = {name: torch.stack([draw[name] for draw in shard]) for name in shard[0]}
-    save_file(stacked, folder / f"draws-{number:05d}.safetensors")
+def _write_shard(folder: Path, number: int, shard: dict[str, Tensor], filled: int) -> None:
+    kept = {name: values[:filled].contiguous() for name, values in shard.items()}
+    save_file(kept, folder / f"draws-{number:05d}.safetensors")

@@ -1,0 +1,41 @@
+import pytest
+import torch
+from torch import nn
+
+from anomech.examples import Examples
+from anomech.organisms.fashion import demo_split, shipped_model
+from anomech.tasks import ClassificationTask, Task
+
+
+class RegressionTask(Task):
+    """Linear regression with loss (output - y)^2 / 2 against given targets, whose posterior is known."""
+
+    def outputs(self, model, x):
+        return model(x).squeeze(1)
+
+    def own_output(self, outputs):
+        return outputs
+
+    def loss(self, outputs, targets):
+        return (outputs - targets) ** 2 / 2
+
+
+@pytest.fixture
+def regression():
+    """A least-squares task `[d]`, and its examples with their residuals."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 3, generator=generator) * torch.tensor([2.0, 1.0, 0.5])
+    y = x @ torch.tensor([1.0, -1.0, 0.5]) + torch.randn(40, generator=generator)
+    model = nn.Linear(3, 1, bias=False)
+    model.weight.data = torch.linalg.lstsq(x, y[:, None]).solution.T
+    return RegressionTask(model, device="cpu"), Examples(x=x, y=y)
+
+
+@pytest.fixture(scope="session")
+def fashion():
+    """The shipped backdoored model with 240 trusted examples and 190 inputs."""
+    trusted, inputs = demo_split(trusted=240)
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randperm(int((~inputs.anomalous).sum()), generator=generator)[:100]
+    attacked = int((~inputs.anomalous).sum()) + torch.randperm(900, generator=generator)[:90]
+    return ClassificationTask(shipped_model()), trusted, inputs[torch.cat([clean, attacked])]

@@ -1,0 +1,99 @@
+"""Made-up verdicts and reports of the size that a small audit has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from anomech.examples import Examples
+from anomech.functional.conformal import p_values
+from anomech.report import ReportContent
+from anomech.sampling.health import ChainHealth
+from anomech.verdicts import Verdicts
+
+CLASSES = ("Coat", "Bag", "Sandal")
+
+
+def counted(flagged: int, m: int, *, n: int = 1000, fpr: float = 0.01, fdr: float | None = None) -> Verdicts:
+    """Verdicts of which only the counts matter."""
+    return Verdicts(
+        ids=tuple(str(i) for i in range(m)),
+        predictions=torch.zeros(m, dtype=torch.int64),
+        scores=torch.zeros(m),
+        p_values=torch.ones(m),
+        flagged=torch.arange(m) < flagged,
+        voucher_positions=torch.zeros(m, 1, dtype=torch.int64),
+        voucher_couplings=torch.zeros(m, 1),
+        trusted_ids=tuple(str(i) for i in range(n)),
+        trusted_scores=torch.linspace(-1, 0, n),
+        fpr=fpr,
+        fdr=fdr,
+    )
+
+
+def audit(m: int = 60, n: int = 200, *, anomalies: int = 15) -> tuple[Verdicts, Examples, Examples]:
+    """Verdicts, inputs and trusted examples; the first inputs are anomalous."""
+    generator = torch.Generator().manual_seed(0)
+    anomalous = torch.arange(m) < anomalies
+    trusted_scores = -0.85 + 0.05 * torch.randn(n, generator=generator)
+    scores = torch.where(anomalous, -0.3, -0.85) + 0.05 * torch.randn(m, generator=generator)
+    p = p_values(trusted_scores, scores)
+    inputs = Examples(
+        x=torch.rand(m, 1, 28, 28, generator=generator),
+        ids=tuple(f"upload-{i:03d}" for i in range(m)),
+        anomalous=anomalous,
+    )
+    trusted = Examples(
+        x=torch.rand(n, 1, 28, 28, generator=generator),
+        y=torch.arange(n) % 3,
+        ids=tuple(f"trusted-{i:03d}" for i in range(n)),
+    )
+    verdicts = Verdicts(
+        ids=inputs.ids,
+        predictions=torch.arange(m) % 3,
+        scores=scores,
+        p_values=p,
+        flagged=p <= 0.01,
+        voucher_positions=torch.randint(n, (m, 5), generator=generator),
+        voucher_couplings=0.1 * torch.rand(m, 1, generator=generator) - scores[:, None] - torch.arange(5) / 50,
+        trusted_ids=trusted.ids,
+        trusted_scores=trusted_scores,
+        fpr=0.01,
+        fdr=None,
+    )
+    return verdicts, inputs, trusted
+
+
+def chains() -> ChainHealth:
+    traces = tuple(tuple(0.06 + 0.01 * math.sin(draw + chain) for draw in range(40)) for chain in range(2))
+    return ChainHealth(
+        chains=2,
+        draws=40,
+        start_loss=0.02,
+        mean_loss=0.06,
+        chance_loss=1.1,
+        effective_draws=12.0,
+        r_hat=1.04,
+        mean_loss_by_draw=traces,
+    )
+
+
+def content(m: int = 60, **changes: object) -> ReportContent:
+    """A full report on `m` inputs, but for `changes`."""
+    verdicts, inputs, trusted = audit(m)
+    whole = ReportContent(
+        title="Audit of demo: Fashion-MNIST classifier",
+        verdicts=verdicts,
+        inputs=inputs,
+        trusted=trusted,
+        health=chains(),
+        metrics={"auroc": 0.9712, "auroc_low": 0.9634, "auroc_high": 0.9779, "tpr_at_fpr_1": 0.743, "seconds": 41.8},
+        baselines=[{"detector": "Mahalanobis", "auroc": 0.84, "der": None, "asr": math.nan}],
+        settings={"detector": {"pooling": "mean"}, "seed": 0},
+        class_names=CLASSES,
+        notes=["The inputs are of another camera than the trusted examples."],
+        cost={"seconds": 41.83, "forward_equivalents": 130.0, "peak_memory_mb": 812.4},
+    )
+    return replace(whole, **changes)

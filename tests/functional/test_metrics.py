@@ -1,0 +1,51 @@
+import math
+
+import pytest
+import torch
+
+from anomech.functional.metrics import (
+    auroc,
+    auroc_interval,
+    best_defense_effectiveness,
+    defense_effectiveness,
+    rate_above,
+    tpr_and_realised_fpr,
+)
+
+TRUTH = torch.tensor([False, False, True, True])
+
+
+def test_auroc_by_hand():
+    assert auroc(torch.tensor([1.0, 3.0, 2.0, 4.0]), TRUTH) == 0.75
+    assert auroc(torch.tensor([1.0, 1.0, 1.0, 1.0]), TRUTH) == 0.5
+    assert math.isnan(auroc(torch.tensor([1.0, 2.0]), torch.tensor([True, True])))
+
+
+def test_interval_covers_the_estimate_and_narrows_with_more_data():
+    generator = torch.Generator().manual_seed(0)
+    widths = []
+    for n in (50, 800):
+        truth = torch.arange(2 * n) >= n
+        scores = torch.randn(2 * n, generator=generator) + truth
+        low, high = auroc_interval(scores, truth, resamples=200)
+        assert low < auroc(scores, truth) < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_rates_use_a_threshold_from_trusted_scores_alone():
+    calibration = torch.arange(99.0)
+    scores = torch.tensor([0.0, 98.5, 97.0, 99.0])
+    assert tpr_and_realised_fpr(calibration, scores, TRUTH, 0.01) == (0.5, 0.5)
+    assert math.isnan(rate_above(torch.empty(0), 0.0))
+
+
+def test_der_by_hand():
+    assert defense_effectiveness(asr=1, accuracy=1, tpr=1, fpr=0) == 1
+    assert defense_effectiveness(asr=1, accuracy=1, tpr=0, fpr=0) == 0.5
+    assert defense_effectiveness(asr=0.9, accuracy=0.8, tpr=0.5, fpr=0.1) == pytest.approx((0.45 - 0.08 + 1) / 2)
+
+
+def test_best_der_is_never_below_one_half_and_finds_the_split():
+    assert best_defense_effectiveness(torch.tensor([1.0, 2.0, 3.0, 4.0]), TRUTH, asr=1, accuracy=1) == 1
+    assert best_defense_effectiveness(torch.tensor([3.0, 4.0, 1.0, 2.0]), TRUTH, asr=1, accuracy=1) == 0.5

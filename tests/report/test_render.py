@@ -1,0 +1,166 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import torch
+from factories import content
+
+from anomech.examples import Examples
+from anomech.report import headline, render
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags = []
+        self.text = ""
+        self._silent = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._silent = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._silent = False
+
+    def handle_data(self, data):
+        if not self._silent:
+            self.text += " ".join(data.split()) + " "
+
+
+def count(page, tag):
+    return sum(name == tag for name, _ in page.tags)
+
+
+def test_the_page_says_what_was_found():
+    made = content()
+    text = Page(render(made)).text
+    for sentence in re.split(r"(?<=\.) ", headline(made.verdicts)):
+        assert sentence in text
+    assert made.notes[0] in text
+    assert "Fashion-MNIST classifier" in text
+    assert "This audit took 41.8 s, 130 forward passes per input, 812 MB at most." in text
+
+
+def test_cards_show_the_most_anomalous_beside_what_comes_closest():
+    made = content()
+    html = render(made)
+    page = Page(html)
+    first = int(made.verdicts.scores.argmax())
+    assert sum(attrs.get("class", "").startswith("card ") for _, attrs in page.tags) == 8
+    pictures = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert len(pictures) == 8 * 6
+    assert pictures[0]["alt"] == f"Input {made.inputs.ids[first]}"
+    voucher = int(made.verdicts.voucher_positions[first, 0])
+    assert pictures[1]["alt"] == f"trusted-{voucher:03d}, labelled {('Coat', 'Bag', 'Sandal')[voucher % 3]}"
+
+
+def test_hostile_names_are_shown_not_run():
+    made = content()
+    ids = (HOSTILE, *made.inputs.ids[1:])
+    trusted_ids = (HOSTILE,) * len(made.trusted)
+    html = render(
+        replace(
+            made,
+            title=HOSTILE,
+            verdicts=replace(made.verdicts, ids=ids, trusted_ids=trusted_ids),
+            inputs=replace(made.inputs, ids=ids),
+            trusted=replace(made.trusted, ids=trusted_ids),
+            baselines=[{"detector": HOSTILE}],
+            settings={HOSTILE: HOSTILE},
+            class_names=[HOSTILE] * 3,
+            notes=[HOSTILE],
+        )
+    )
+    assert "alert(1)" in html
+    assert "<script>alert(1)" not in html
+    assert "<img src=x" not in html
+    assert count(Page(html), "script") == count(Page(render(made)), "script")
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    html = render(content())
+    page = Page(html)
+    addresses = [value for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "href", "srcset")]
+    assert addresses
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert count(page, "link") == 0
+    styles = re.findall(r"<style>.*?</style>", html, re.DOTALL)
+    assert not any("url(" in style or "@import" in style for style in styles)
+    policy = next(attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+
+
+def test_missing_figures_are_dashes():
+    html = render(content())
+    cells = re.search(r'<th scope="row">Mahalanobis</th>(.*?)</tr>', html).group(1)
+    assert re.findall(r">([^<]+)</td>", cells) == ["0.840"] + ["–"] * 11
+    assert "0.971 (0.963–0.978)" in html
+
+
+def test_what_is_unknown_is_left_out():
+    text = Page(render(content(health=None, metrics=None, baselines=[], notes=[], cost={}))).text
+    assert "Chain health" not in text
+    assert "Measured against the truth" not in text
+    assert "This audit took" not in text
+
+
+def test_chain_health_warns():
+    text = Page(render(content())).text
+    assert "Only 12 effective draws." in text
+    assert "+0.04" in text
+
+
+def test_long_tables_are_cut_and_say_so():
+    html = render(content(700))
+    body = re.search(r'<table id="inputs">.*?<tbody>(.*?)</tbody>', html, re.DOTALL).group(1)
+    assert body.count("<tr>") == 500
+    assert "The 500 most anomalous of 700 inputs; all of them are in verdicts.parquet" in Page(html).text.replace(
+        " .", "."
+    )
+
+
+def test_without_images_there_are_only_names():
+    made = content()
+    html = render(
+        replace(
+            made,
+            inputs=Examples(x=torch.rand(60, 5), ids=made.inputs.ids),
+            trusted=Examples(x=torch.rand(200, 5), ids=made.trusted.ids),
+            class_names=None,
+        )
+    )
+    page = Page(html)
+    assert count(page, "img") == 0
+    assert "upload-001" in page.text
+    assert "class 2" in page.text
+    assert ", labelled " not in html
+
+
+def test_a_single_input_makes_a_report():
+    assert "1 of 1 inputs was answered" in Page(render(content(1))).text
+
+
+def test_too_few_trusted_examples_make_a_report():
+    made = content()
+    unflagged = torch.zeros(60, dtype=torch.bool)
+    text = Page(render(replace(made, verdicts=replace(made.verdicts, fpr=0.001, flagged=unflagged)))).text
+    assert "No input can be flagged at a false-positive rate of 0.1 %." in text
+    assert "at least 999 are needed" in text
+
+
+def test_settings_are_shown_as_they_are():
+    text = Page(render(content(settings={"detector": {"pooling": "mean"}, "bounds": [0, None]}))).text
+    assert '{ "detector": { "pooling": "mean" }, "bounds": [ 0, null ] }' in text
+
+
+def test_the_false_discovery_rate_takes_the_place_of_the_false_positive_rate():
+    made = content()
+    text = Page(render(replace(made, verdicts=replace(made.verdicts, fdr=0.05)))).text
+    assert "False-discovery rate 5 %" in re.sub(r"\s+", " ", text)
+    assert "Were every input clean" not in text
