@@ -20,34 +20,14 @@ def command(
     fpr: o.Fpr = 0.01,
     fdr: o.Fdr = None,
     detector: o.Name = o.DetectorName.SAMPLING,
-    draws: o.Draws = None,
-    chains: o.Chains = None,
-    gamma: o.Gamma = None,
-    nbeta: o.Nbeta = None,
-    step_size: o.StepSize = None,
-    batch_norm: o.BatchNorm = None,
-    sigma: o.Sigma = None,
-    measure: o.Measure = None,
-    pooling: o.Pooling = None,
+    settings: o.Set = None,
     seed: o.Seed = 0,
     batch_size: o.BatchSize = 256,
     device: o.Device = None,
     as_json: o.Json = False,
 ) -> None:
     """Which inputs did the model answer by a mechanism that the trusted examples do not explain?"""
-    chosen = o.build_detector(
-        detector,
-        draws=draws,
-        chains=chains,
-        gamma=gamma,
-        nbeta=nbeta,
-        step_size=step_size,
-        batch_norm=batch_norm,
-        sigma=sigma,
-        measure=measure,
-        pooling=pooling,
-        seed=seed,
-    )
+    chosen = o.build_detector(detector, seed=seed, assignments=settings or ())
     run = Run.of(
         "audit",
         chosen,

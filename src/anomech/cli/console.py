@@ -21,10 +21,11 @@ messages = Console(stderr=True)
 results = Console()
 
 
-def show_warnings() -> None:
+def show_log() -> None:
     """Send the library's log to the terminal."""
-    handler = RichHandler(console=messages, show_time=False, show_path=False)
-    logging.getLogger("anomech").handlers = [handler]
+    logger = logging.getLogger("anomech")
+    logger.handlers = [RichHandler(console=messages, show_time=False, show_level=False, show_path=False)]
+    logger.setLevel(logging.INFO)
 
 
 def track(steps: Iterable[T], description: str, total: int) -> Iterator[T]:

@@ -23,13 +23,13 @@ def command(
     fpr: o.Fpr = 0.01,
     fdr: o.Fdr = None,
     detector: o.Name = o.DetectorName.SAMPLING,
-    draws: o.Draws = None,
+    settings: o.Set = None,
     seed: o.Seed = 0,
     batch_size: o.BatchSize = 256,
     as_json: o.Json = False,
 ) -> None:
     """Audit a really backdoored Fashion-MNIST classifier, and compare with what a sceptic would try first."""
-    chosen = o.build_detector(detector, draws=draws, seed=seed)
+    chosen = o.build_detector(detector, seed=seed, assignments=settings or ())
     execute(Run.of("demo", chosen, fpr=fpr, fdr=fdr, seed=seed, batch_size=batch_size), out, as_json=as_json)
     raise typer.Exit(0)
 

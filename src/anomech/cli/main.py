@@ -7,7 +7,7 @@ import sys
 import typer
 
 from anomech.cli import audit, bench, demo, doctor, fit, organisms, run, score
-from anomech.cli.console import FAILED, INTERRUPTED, messages, show_warnings
+from anomech.cli.console import FAILED, INTERRUPTED, messages, show_log
 from anomech.errors import AnomechError
 
 app = typer.Typer(
@@ -24,12 +24,12 @@ app.command("score")(score.command)
 app.command("run")(run.command)
 app.command("doctor")(doctor.command)
 app.add_typer(organisms.app, name="organisms")
-app.add_typer(bench.app, name="bench")
+app.command("bench")(bench.command)
 
 
 def main() -> None:
     """Run a command; failures end in one clear sentence."""
-    show_warnings()
+    show_log()
     try:
         app()
     except AnomechError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import json
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,43 +28,76 @@ class DetectorName(StrEnum):
     MAX_SOFTMAX = "max-softmax"
 
 
-def build_detector(name: DetectorName, **overrides: Any) -> Detector:
-    """The detector of that name, with the settings that are given (not None) in place of its own.
+def build_detector(name: DetectorName, *, seed: int, assignments: Sequence[str] = ()) -> Detector:
+    """The detector of that name, with some of its settings changed.
+
+    Args:
+        name: Which detector.
+        seed: Seed of its sampler, if it has one.
+        assignments: `name=value`, where the name is a setting of the detector, of its features or of their sampler.
 
     Raises:
-        SettingsError: A setting that this detector does not have.
+        SettingsError: A setting that this detector does not have, or a value of the wrong type.
     """
-    given = {setting: value for setting, value in overrides.items() if value is not None}
-    match name:
-        case DetectorName.MAHALANOBIS:
-            return _with_settings(Mahalanobis(), given)
-        case DetectorName.MAX_SOFTMAX:
-            return _with_settings(MaxSoftmax(), given)
-        case DetectorName.PAPER:
-            traces = LossTraces(RMSpropSGLD.paper())
-            return _with_settings(Coupling(features=traces, measure="pearson", pooling="class-level"), given)
-        case _:
-            samplers = {DetectorName.SAMPLING: RMSpropSGLD, DetectorName.SGLD: SGLD, DetectorName.NOISE: IsotropicNoise}
-            return _with_settings(Coupling(features=LossTraces(samplers[name]())), given)
-
-
-def _with_settings(detector: Detector, given: dict[str, Any]) -> Detector:
-    """Hand each setting to whichever of detector, features and sampler has it."""
-    features = detector.features
-    if isinstance(features, LossTraces):
-        sampler, given = _take(features.sampler, given)
-        features, given = _take(replace(features, sampler=sampler), given)
-        detector = replace(detector, features=features)
-    detector, given = _take(detector, given)
-    if unknown := [name.replace("_", "-") for name in given if name != "seed"]:
-        raise SettingsError(f"--{', --'.join(unknown)} has no meaning for this detector; leave it out.")
+    detector = _named(name)
+    if "seed" in _settings_of(detector):
+        detector = _assign(detector, "seed", seed)
+    for assignment in assignments:
+        setting, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"--set takes name=value, got {assignment!r}.")
+        detector = _assign(detector, setting.replace("-", "_"), _parse(value))
     return detector
 
 
-def _take(settings: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    names = {f.name for f in fields(settings) if f.init}
-    mine = {name: value for name, value in given.items() if name in names}
-    return replace(settings, **mine), {name: value for name, value in given.items() if name not in names}
+def _named(name: DetectorName) -> Detector:
+    match name:
+        case DetectorName.MAHALANOBIS:
+            return Mahalanobis()
+        case DetectorName.MAX_SOFTMAX:
+            return MaxSoftmax()
+        case DetectorName.PAPER:
+            return Coupling(features=LossTraces(RMSpropSGLD.paper()), measure="pearson", pooling="class-level")
+        case _:
+            samplers = {DetectorName.SAMPLING: RMSpropSGLD, DetectorName.SGLD: SGLD, DetectorName.NOISE: IsotropicNoise}
+            return Coupling(features=LossTraces(samplers[name]()))
+
+
+def _settings_of(settings: Any) -> dict[str, Any]:
+    """Every setting of a settings object and of those within it, by name; none occurs twice."""
+    found: dict[str, Any] = {}
+    for f in fields(settings):
+        if f.init:
+            value = getattr(settings, f.name)
+            found |= _settings_of(value) if is_dataclass(value) else {f.name: value}
+    return found
+
+
+def _assign(settings: Any, name: str, value: object) -> Any:
+    known = _settings_of(settings)
+    if name not in known:
+        raise SettingsError(f"this detector has no setting {name!r}; it has {', '.join(sorted(known))}.")
+    current = known[name]
+    if isinstance(current, float | None) and isinstance(value, int):
+        value = float(value)
+    if current is not None and not isinstance(value, type(current)):
+        raise SettingsError(f"{name} takes a value like {current!r}, got {value!r}.")
+    return _replace_within(settings, name, value)
+
+
+def _replace_within(settings: Any, name: str, value: object) -> Any:
+    for f in fields(settings):
+        inner = getattr(settings, f.name) if f.init else None
+        if is_dataclass(inner) and name in _settings_of(inner):
+            return replace(settings, **{f.name: _replace_within(inner, name, value)})
+    return replace(settings, **{name: value})
+
+
+def _parse(value: str) -> object:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def absolute_spec(spec: str) -> str:
@@ -87,23 +122,8 @@ BatchSize = Annotated[int, typer.Option(help="Inputs a forward pass; verdicts do
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default a GPU where there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
-SAMPLING = "Sampling"
 Name = Annotated[DetectorName, typer.Option("--detector", help="Which detector; paper is sampling as published.")]
-Draws = Annotated[int | None, typer.Option(help="Draws of each chain.", rich_help_panel=SAMPLING)]
-Chains = Annotated[int | None, typer.Option(help="Independent chains.", rich_help_panel=SAMPLING)]
-Gamma = Annotated[float | None, typer.Option(help="Strength of the localisation.", rich_help_panel=SAMPLING)]
-Nbeta = Annotated[float | None, typer.Option(help="Inverse temperature times samples.", rich_help_panel=SAMPLING)]
-StepSize = Annotated[
-    float | None, typer.Option(help="By default the largest that cannot diverge.", rich_help_panel=SAMPLING)
-]
-BatchNorm = Annotated[str | None, typer.Option(help="train or frozen.", rich_help_panel=SAMPLING)]
-Sigma = Annotated[float | None, typer.Option(help="Standard deviation of --detector noise.", rich_help_panel=SAMPLING)]
-Keep = Annotated[
-    str | None,
-    typer.Option(help="draws (disk) or seed (time), for inputs that arrive later.", rich_help_panel=SAMPLING),
-]
-Measure = Annotated[str | None, typer.Option(help="pearson or concordance.", rich_help_panel=SAMPLING)]
-Pooling = Annotated[
-    str | None,
-    typer.Option(help="mean, class-level, own-class, nearest or nearest-own-class.", rich_help_panel=SAMPLING),
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as draws=300 or pooling=own-class; repeatable."),
 ]

@@ -6,7 +6,7 @@ Source: arXiv 2604.18970, section 4.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -23,8 +23,11 @@ from anomech.functional.couplings import (
     pearson,
 )
 
+Measure = Literal["pearson", "concordance"]
+Pooling = Literal["mean", "class-level", "own-class", "nearest", "nearest-own-class"]
+
 MEASURES = {"pearson": pearson, "concordance": concordance}
-POOLINGS = ("mean", "class-level", "own-class", "nearest", "nearest-own-class")
+POOLINGS = get_args(Pooling)
 
 
 @dataclass(kw_only=True)
@@ -40,8 +43,8 @@ class Coupling(Detector):
     """
 
     features: FeatureExtractor = field(default_factory=LossTraces)
-    measure: Literal["pearson", "concordance"] = "concordance"
-    pooling: Literal["mean", "class-level", "own-class", "nearest", "nearest-own-class"] = "nearest-own-class"
+    measure: Measure = "concordance"
+    pooling: Pooling = "nearest-own-class"
     k: int = 5
 
     def __post_init__(self) -> None:

@@ -83,7 +83,7 @@ class LossTraces(FeatureExtractor):
         draws = track(self._draws(task, folder), f"loss traces of {len(examples):,} inputs", len(traces))
         for row, flat in zip(traces, draws, strict=True):
             row.copy_(task.losses(flat.model, examples, predictions))
-        return Features({"loss": traces.T}, predictions)
+        return Features({"loss": traces.T.contiguous()}, predictions)
 
     def health(self, task: Task, examples: Examples, features: Features) -> ChainHealth:
         """Health of the chains, from the traces of trusted examples."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from anomech.examples import Examples
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Task(ABC):
         self.model = model.to(self.device).eval()
         self.batch_size = batch_size
         self.cost = Cost()
+        if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.model.modules()):
+            logger.info("The model has dropout; it stays off during the audit, while sampling too.")
 
     @abstractmethod
     def outputs(self, model: nn.Module, x: Tensor) -> Tensor:

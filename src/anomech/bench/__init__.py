@@ -1,0 +1,1 @@
+"""Benchmarks: one file a suite, tables that anyone can rebuild with one command."""

@@ -1,0 +1,119 @@
+"""Do p-values hold on clean data, and which way of holding trusted examples out wastes none of them?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from anomech.bench.suite import Row
+from anomech.detectors import Coupling, Detector, Mahalanobis
+from anomech.examples import stratified_split
+from anomech.features import Features
+from anomech.functional.conformal import p_values, realised_fpr_range
+from anomech.organisms.fashion import POISONING, shipped_examples, shipped_model
+from anomech.progress import Track
+from anomech.tasks import ClassificationTask
+
+COLUMNS = (
+    "detector",
+    "scheme",
+    "nominal_fpr",
+    "realised_fpr",
+    "splits_in_range",
+    "splits",
+    "tpr",
+    "n_trusted",
+)
+SPLITS = 20
+TRUSTED = 500
+CLEAN = 1000
+FOLDS = 10
+RATES = (0.01, 0.05, 0.1)
+
+Scheme = Callable[[Detector, Features, Features], Tensor]
+"""P-values `[m]` of inputs, from a detector that is not fitted yet and n trusted features."""
+
+
+def left_out(detector: Detector, trusted: Features, inputs: Features) -> Tensor:
+    """What the auditor does: the trusted scores are each taken with that example, or its fold, left out."""
+    fitted = detector.fit(trusted)
+    return p_values(fitted.trusted_scores(), fitted.score(inputs))
+
+
+def split(detector: Detector, trusted: Features, inputs: Features) -> Tensor:
+    """Half the trusted examples are the reference, the other half calibrates."""
+    positions = torch.arange(len(trusted))
+    fitted = detector.fit(trusted[positions[::2]])
+    return p_values(fitted.score(trusted[positions[1::2]]), fitted.score(inputs))
+
+
+def cross(detector: Detector, trusted: Features, inputs: Features) -> Tensor:
+    """Cross-conformal (Vovk 2015): each fold is compared with the inputs under the detector fitted on the others."""
+    fold_of = torch.arange(len(trusted)) % FOLDS
+    at_least = torch.zeros(len(inputs), dtype=torch.float64)
+    for fold in range(FOLDS):
+        held_out, others = (fold_of == fold).nonzero().flatten(), (fold_of != fold).nonzero().flatten()
+        fitted = replace(detector).fit(trusted[others])
+        at_least += p_values(fitted.score(trusted[held_out]), fitted.score(inputs)) * (len(held_out) + 1) - 1
+    return (1 + at_least) / (len(trusted) + 1)
+
+
+SCHEMES: dict[str, Scheme] = {"left out": left_out, "split": split, "cross-conformal": cross}
+
+
+def rows(*, seed: int, track: Track) -> Iterator[Row]:
+    """Every detector and scheme on the same random splits of clean images; TPR on images that are in no split."""
+    for name, detector in {"sampling": Coupling(), "mahalanobis": Mahalanobis()}.items():
+        clean, attacked = _features(detector, seed, track)
+        for scheme, p_values_of in SCHEMES.items():
+            realised, found = _over_splits(detector, p_values_of, clean, attacked, seed)
+            # A split leaves half of the examples to calibrate on.
+            n = TRUSTED // 2 if scheme == "split" else TRUSTED
+            for rate in RATES:
+                low, high = realised_fpr_range(n, CLEAN, rate)
+                shares = [float((p <= rate).double().mean()) for p in realised]
+                yield {
+                    "organism": "fashion-badnets",
+                    "detector": name,
+                    "scheme": scheme,
+                    "nominal_fpr": rate,
+                    "realised_fpr": sum(shares) / SPLITS,
+                    "splits_in_range": sum(low <= share <= high for share in shares),
+                    "splits": SPLITS,
+                    "tpr": sum(float((p <= rate).double().mean()) for p in found) / SPLITS,
+                    "n_trusted": TRUSTED,
+                    "seed": seed,
+                }
+
+
+def _features(detector: Detector, seed: int, track: Track) -> tuple[Features, Features]:
+    """Features of 2,000 clean images and of 450 triggered ones; the rest of the shipped images serves the sampler."""
+    pool = shipped_examples()
+    assert pool.y is not None
+    sampling, rest = stratified_split(pool.y, 500 / 3000, seed=seed)
+    victims, clean = stratified_split(pool.y[rest], 500 / 2500, seed=seed)
+    task = ClassificationTask(shipped_model())
+    with tempfile.TemporaryDirectory() as workspace:
+        folder = Path(workspace)
+        detector.features.fit(task, pool[sampling], folder, track=track)
+        both = (pool[rest[clean]], POISONING.attack(pool[rest[victims]]))
+        first, second = (detector.features.extract(task, examples, folder, track=track) for examples in both)
+    return first, second
+
+
+def _over_splits(
+    detector: Detector, p_values_of: Scheme, clean: Features, attacked: Features, seed: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    realised, found = [], []
+    for _ in range(SPLITS):
+        order = torch.randperm(len(clean), generator=generator)
+        trusted, inputs = clean[order[:TRUSTED]], clean[order[TRUSTED : TRUSTED + CLEAN]]
+        realised.append(p_values_of(detector, trusted, inputs))
+        found.append(p_values_of(detector, trusted, attacked))
+    return realised, found
