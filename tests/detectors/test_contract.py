@@ -1,0 +1,78 @@
+"""What every detector must do, whatever it is."""
+
+import pytest
+import torch
+
+from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax
+from anomech.detectors.coupling import MEASURES, POOLINGS
+from anomech.features import Features
+
+DETECTORS = [
+    *(Coupling(measure=measure, pooling=pooling) for measure in MEASURES for pooling in POOLINGS),
+    Mahalanobis(),
+    MaxSoftmax(),
+]
+
+pytestmark = pytest.mark.parametrize("detector", DETECTORS, ids=str)
+
+CLASSES = 4
+
+
+def planted(n, seed):
+    """Features that a mechanism of the predicted class explains."""
+    generator = torch.Generator().manual_seed(seed)
+    predictions = torch.arange(n) % CLASSES
+    directions = torch.randn(CLASSES, 12, generator=torch.Generator().manual_seed(0))
+    directions[:, :CLASSES] += 6 * torch.eye(CLASSES)
+    values = directions[predictions] + torch.randn(n, 12, generator=generator)
+    return Features({"layer": values}, predictions)
+
+
+def unexplained(n, detector, seed=9):
+    """Features that nothing explains: noise, and for a detector of doubt all classes alike."""
+    noise = torch.randn(n, 12, generator=torch.Generator().manual_seed(seed))
+    scale = 0.1 if isinstance(detector, MaxSoftmax) else 4.0
+    return Features({"layer": noise * scale}, torch.arange(n) % CLASSES)
+
+
+def test_a_planted_anomaly_scores_higher(detector: Detector):
+    fitted = detector.fit(planted(120, seed=1))
+    clean, odd = fitted.score(planted(60, seed=2)), fitted.score(unexplained(60, detector))
+    assert clean.shape == odd.shape == (60,)
+    assert (odd[:, None] > clean).float().mean() > 0.8
+
+
+def test_scores_do_not_depend_on_the_batch(detector: Detector):
+    fitted, inputs = detector.fit(planted(120, seed=1)), planted(30, seed=2)
+    one_by_one = torch.cat([fitted.score(inputs[torch.tensor([i])]) for i in range(30)])
+    torch.testing.assert_close(fitted.score(inputs), one_by_one, rtol=1e-4, atol=1e-5)
+
+
+def test_trusted_scores_look_like_scores_of_new_clean_inputs(detector: Detector):
+    fitted = detector.fit(planted(400, seed=1))
+    own, new = fitted.trusted_scores(), fitted.score(planted(400, seed=2))
+    assert own.shape == (400,)
+    assert 0.4 < (own[:, None] > new).float().mean() < 0.6
+
+
+def test_a_trusted_example_does_not_vouch_for_itself(detector: Detector):
+    trusted = planted(120, seed=1)
+    trusted.layers["layer"][0] = unexplained(1, detector).layers["layer"][0]
+    scores = detector.fit(trusted).trusted_scores()
+    assert scores[0] > scores[1:].quantile(0.8)
+
+
+def test_fitting_again_forgets(detector: Detector):
+    inputs = planted(20, seed=2)
+    expected = detector.fit(planted(100, seed=1)).score(inputs)
+    detector.fit(planted(80, seed=5))
+    torch.testing.assert_close(detector.fit(planted(100, seed=1)).score(inputs), expected)
+
+
+def test_couplings_are_bounded_and_high_for_the_own_mechanism(detector: Detector):
+    inputs = planted(20, seed=2)
+    coupling = detector.fit(planted(100, seed=1)).coupling(inputs)
+    assert coupling.shape == (20, 100)
+    assert coupling.abs().max() <= 1
+    same = inputs.predictions[:, None] == detector.trusted.predictions
+    assert coupling[same].mean() > coupling[~same].mean() + 0.2

@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from anomech.errors import ChainError, SettingsError
+from anomech.features import LossTraces
+from anomech.sampling import IsotropicNoise, RMSpropSGLD
+
+
+def test_kept_draws_and_the_seed_give_nearly_the_same_traces(fashion, tmp_path):
+    task, trusted, inputs = fashion
+    traces = []
+    for keep in ("draws", "seed"):
+        folder = tmp_path / keep
+        folder.mkdir()
+        extractor = LossTraces(RMSpropSGLD(chains=1, draws=6, burn_in=2, thin=1), keep=keep)
+        extractor.fit(task, trusted, folder)
+        traces.append(extractor.extract(task, inputs, folder).only_layer)
+    # 8 bits round a difference of weights to 1/254 of the largest; its loss follows.
+    assert torch.corrcoef(torch.stack([t.flatten() for t in traces]))[0, 1] > 0.9999
+
+
+def test_traces_are_the_loss_of_the_models_own_prediction(fashion, tmp_path):
+    task, _, inputs = fashion
+    extractor = LossTraces(IsotropicNoise(chains=1, draws=2, sigma=1e-7), keep="seed")
+    features = extractor.extract(task, inputs, tmp_path)
+    with torch.no_grad():
+        probabilities = task.model(inputs.x).double().softmax(1).amax(1)
+    torch.testing.assert_close(features.only_layer[:, 0].double(), -probabilities.log(), rtol=1e-2, atol=1e-5)
+
+
+def test_noise_that_destroys_the_model_yields_no_scores(fashion, tmp_path):
+    task, trusted, _ = fashion
+    extractor = LossTraces(IsotropicNoise(chains=1, draws=4, sigma=3.0), keep="seed")
+    features = extractor.extract(task, trusted, tmp_path)
+    with pytest.raises(ChainError, match="no better than chance.*lower sigma"):
+        extractor.health(task, trusted, features)
+
+
+def test_an_unknown_way_of_keeping_is_refused():
+    with pytest.raises(SettingsError, match="keep"):
+        LossTraces(keep="weights")
