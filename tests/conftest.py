@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -5,6 +7,10 @@ from torch import nn
 from anomech.examples import Examples
 from anomech.organisms.fashion import demo_split, shipped_model
 from anomech.tasks import ClassificationTask, Task
+
+# Threads that wait for one another on a busy machine cost more than these small models gain from them.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class RegressionTask(Task):

@@ -1,1 +1,32 @@
-"""Mechanistic anomaly detection."""
+"""Mechanistic anomaly detection: did the model get its output by a mechanism that trusted examples explain?"""
+
+from anomech.auditor import Auditor
+from anomech.calibration import Calibrator
+from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax
+from anomech.errors import AnomechError
+from anomech.examples import Examples
+from anomech.features import Activations, FeatureExtractor, Features, LossTraces
+from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
+from anomech.tasks import ClassificationTask, Task
+from anomech.verdicts import Verdicts
+
+__all__ = [
+    "SGLD",
+    "Activations",
+    "AnomechError",
+    "Auditor",
+    "Calibrator",
+    "ClassificationTask",
+    "Coupling",
+    "Detector",
+    "Examples",
+    "FeatureExtractor",
+    "Features",
+    "IsotropicNoise",
+    "LossTraces",
+    "Mahalanobis",
+    "MaxSoftmax",
+    "RMSpropSGLD",
+    "Task",
+    "Verdicts",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -142,7 +142,8 @@ class Auditor:
             if self.reference.y is not None:
                 tensors["y"] = self.reference.y
             save_file(tensors, partial / "trusted.safetensors")
-            (partial / "config.json").write_text(json.dumps({"run": run, **self.config()}, indent=2) + "\n")
+            config = {"run": run, **self.config(), "files": _hashes(partial)}
+            (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: str | Path, model: nn.Module | Task, *, track: Track = silent) -> Self:
@@ -159,6 +160,7 @@ class Auditor:
         folder = Path(folder)
         config = _read_config(folder)
         task = model if isinstance(model, Task) else ClassificationTask(model)
+        _check_files(folder, config["files"])
         if task.model_sha256() != config["model_sha256"]:
             raise ArtefactError(f"{folder} was fitted on another model; give that model, or fit on this one.")
         auditor = cls(
@@ -188,15 +190,10 @@ class Auditor:
         }
 
     def _restore(self, folder: Path, config: dict[str, Any]) -> None:
-        try:
-            tensors = load_file(folder / "trusted.safetensors")
-        except (SafetensorError, OSError) as error:
-            raise ArtefactError(f"{folder} is damaged ({error}); fit the auditor again.") from error
+        tensors = load_file(folder / "trusted.safetensors")
         self.reference = Examples(x=tensors["x"], y=tensors.get("y"), ids=tuple(config["trusted_ids"]))
-        if self.reference.sha256() != config["trusted_sha256"]:
-            raise ArtefactError(f"{folder} is damaged: its trusted examples have changed; fit the auditor again.")
         layers = {name.removeprefix("features."): v for name, v in tensors.items() if name.startswith("features.")}
-        self.health = None if config["health"] is None else ChainHealth(**config["health"])
+        self.health = None if config["health"] is None else ChainHealth.from_plain(config["health"])
         self.trusted_scores = self.detector.fit(Features(layers, tensors["predictions"])).trusted_scores()
         self._folder = folder / "features"
 
@@ -225,6 +222,22 @@ def _check_trusted(trusted: Examples, predictions: Tensor) -> None:
             f"all {len(trusted)} trusted examples are of class {int(classes[0])}; "
             "give examples of every class that the model is used on."
         )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    return {f.relative_to(folder).as_posix(): _sha256(f) for f in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_files(folder: Path, expected: Mapping[str, str]) -> None:
+    for name, sha256 in expected.items():
+        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+            raise ArtefactError(f"{folder} is damaged: {name} is missing or has changed; fit the auditor again.")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def test_noise_that_destroys_the_model_yields_no_scores(fashion, tmp_path):
     task, trusted, _ = fashion
     extractor = LossTraces(IsotropicNoise(chains=1, draws=4, sigma=3.0), keep="seed")
     features = extractor.extract(task, trusted, tmp_path)
-    with pytest.raises(ChainError, match="no better than chance.*lower sigma"):
+    with pytest.raises(ChainError, match=r"no better than chance.*lower sigma"):
         extractor.health(task, trusted, features)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -37,6 +39,11 @@ class ChainHealth:
     effective_draws: float
     r_hat: float
     mean_loss_by_draw: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The health that was written to JSON as a mapping of its attributes."""
+        return cls(**{**plain, "mean_loss_by_draw": tuple(map(tuple, plain["mean_loss_by_draw"]))})
 
     @property
     def warnings(self) -> list[str]:

@@ -1,0 +1,99 @@
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+
+def as_folder(path, arrays):
+    for pixels, name, label in zip(arrays["x"], arrays["ids"], arrays["y"], strict=True):
+        (path / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path / str(label) / f"{name}.png")
+    return path
+
+
+def as_parquet(path, arrays):
+    def png(pixels):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    columns = {"image": [png(x) for x in arrays["x"]], "label": arrays["y"], "id": arrays["ids"].tolist()}
+    pq.write_table(pa.table(columns), path.with_suffix(".parquet"))
+    return path.with_suffix(".parquet")
+
+
+def by_class(arrays):
+    order = np.lexsort((arrays["ids"], arrays["y"]))
+    return {name: values[order] for name, values in arrays.items()}
+
+
+@pytest.mark.parametrize("write", [as_folder, as_parquet])
+def test_the_same_pixels_get_the_same_verdicts_from_any_kind_of_file(
+    anomech, arrays, audit, save, tmp_path, verdicts, write
+):
+    trusted, inputs = map(by_class, arrays)
+    anomech(*audit(trusted=save("t", trusted), inputs=save("i", inputs), out="npz"))
+    anomech(*audit(trusted=write(tmp_path / "ft", trusted), inputs=write(tmp_path / "fi", inputs), out="other"))
+    for column in ("p_value", "prediction", "flagged"):
+        assert verdicts("npz")[column].equals(verdicts("other")[column])
+    assert len(set(verdicts("npz")["p_value"].to_pylist())) > 10
+
+
+@pytest.mark.parametrize(("inputs", "status"), [("inputs", 1), ("clean", 0)])
+def test_the_exit_status_tells_whether_anomalies_were_found(anomech, audit, files, inputs, status):
+    result = anomech(*audit(inputs=files / f"{inputs}.npz", detector="mahalanobis", fpr=0.05))
+    assert result.status == status
+    assert ("by a mechanism that the trusted examples do not explain" in " ".join(result.out.split())) == bool(status)
+
+
+def test_json_is_all_that_stands_on_standard_output(anomech, audit):
+    result = anomech(*audit(), "--json")
+    answer = json.loads(result.out)
+    assert (answer["n_trusted"], answer["n_inputs"], answer["out"]) == (120, 40, "out")
+    assert result.status == int(answer["anomalies_found"])
+
+
+def test_figures_are_measured_only_where_the_truth_is_known(anomech, arrays, audit, save, tmp_path):
+    inputs = arrays[1]
+    del inputs["anomalous"]
+    assert "thresholds set on trusted data alone" in anomech(*audit(out="known")).out
+    assert "thresholds set on trusted data alone" not in anomech(*audit(inputs=save("i", inputs), out="not")).out
+    known, unknown = (json.loads((tmp_path / out / "metrics.json").read_text()) for out in ("known", "not"))
+    assert "auroc" in known
+    assert "auroc" not in unknown
+
+
+def test_a_false_discovery_rate_decides_in_place_of_the_false_positive_rate(anomech, audit, verdicts):
+    anomech(*audit(detector="mahalanobis", set="layer=output", fdr=0.5, out="loose"))
+    anomech(*audit(detector="mahalanobis", set="layer=output", fdr=1e-6, out="strict"))
+    assert sum(verdicts("loose")["flagged"].to_pylist()) > 0
+    assert sum(verdicts("strict")["flagged"].to_pylist()) == 0
+
+
+def test_the_batch_size_changes_no_verdict(anomech, audit, verdicts):
+    anomech(*audit(**{"batch-size": 7}, out="seven"))
+    anomech(*audit(out="all"))
+    assert verdicts("seven")["flagged"].equals(verdicts("all")["flagged"])
+
+
+def test_too_few_trusted_for_the_rate_is_a_warning_that_says_how_many_are_needed(anomech, audit, verdicts):
+    result = anomech(*audit(fpr=0.001))
+    assert "at least 999 trusted examples" in result.messages
+    assert result.status == 0
+    assert not any(verdicts("out")["flagged"].to_pylist())
+
+
+def test_an_earlier_result_is_replaced(anomech, audit, tmp_path, verdicts):
+    anomech(*audit(fpr=0.05))
+    anomech(*audit(fpr=0.5))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["run"]["calibrator"]["fpr"] == 0.5
+
+
+def test_brackets_in_a_path_are_printed_as_they_are(anomech, audit, refused):
+    assert "[b]out[/i]/report.html" in anomech(*audit(out="[b]out[/i]")).out
+    assert "[b]missing[/i].npz" in refused(*audit(inputs="[b]missing[/i].npz"))

@@ -1,0 +1,163 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from anomech import Auditor, Calibrator, ClassificationTask, Coupling, Examples, LossTraces, Mahalanobis, RMSpropSGLD
+from anomech.errors import ArtefactError, DataError, StorageError
+from anomech.organisms.models import SmallCNN
+from anomech.sampling import IsotropicNoise
+
+QUICK = RMSpropSGLD(chains=2, draws=10, burn_in=10, thin=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(fashion):
+    task, trusted, _ = fashion
+    return Auditor(task, Coupling(features=LossTraces(QUICK)), calibrator=Calibrator(fpr=0.05)).fit(trusted)
+
+
+def same(a, b):
+    return a.to_table().equals(b.to_table())
+
+
+def test_triggered_inputs_are_flagged_and_clean_ones_are_not(fitted, fashion):
+    _, _, inputs = fashion
+    verdicts = fitted.audit(inputs)
+    assert verdicts.flagged[inputs.anomalous].float().mean() > 0.8
+    assert verdicts.flagged[~inputs.anomalous].float().mean() < 0.15
+    assert verdicts.anomalies_found
+    assert not fitted.audit(inputs[~inputs.anomalous]).anomalies_found
+
+
+def test_gradients_and_scores_use_different_trusted_examples(fitted, fashion):
+    _, trusted, _ = fashion
+    assert len(fitted.reference) == len(trusted) // 2
+    assert fitted.reference.y.bincount().tolist() == [12] * 10
+
+
+def test_examples_of_the_samplers_own_leave_the_trusted_whole(fashion):
+    task, trusted, inputs = fashion
+    sampling = inputs[~inputs.anomalous]
+    auditor = Auditor(task, Coupling(features=LossTraces(QUICK))).fit(trusted, sampling=sampling)
+    assert auditor.reference is trusted
+
+
+def test_vouchers_are_the_most_coupled_trusted_examples(fitted, fashion):
+    _, _, inputs = fashion
+    verdicts = fitted.audit(inputs)
+    assert verdicts.voucher_positions.shape == (len(inputs), 5)
+    assert (verdicts.voucher_couplings.diff(dim=1) <= 0).all()
+    table = verdicts.to_table().to_pylist()
+    assert table[0]["vouchers"][0]["id"] == fitted.reference.ids[int(verdicts.voucher_positions[0, 0])]
+
+
+@pytest.mark.parametrize("keep", ["draws", "seed"])
+def test_a_loaded_auditor_gives_the_same_verdicts(fashion, tmp_path, keep):
+    task, trusted, inputs = fashion
+    auditor = Auditor(task, Coupling(features=LossTraces(QUICK, keep=keep))).fit(trusted)
+    expected = auditor.audit(inputs)
+    auditor.save(tmp_path / "auditor")
+    loaded = Auditor.load(tmp_path / "auditor", task.model)
+    assert same(loaded.audit(inputs), expected)
+    assert loaded.health == auditor.health
+    loaded.save(tmp_path / "again")
+    assert same(Auditor.load(tmp_path / "again", task).audit(inputs), expected)
+
+
+def test_verdicts_do_not_depend_on_how_inputs_are_cut(fitted, fashion, monkeypatch):
+    _, _, inputs = fashion
+    expected = fitted.audit(inputs)
+    monkeypatch.setattr("anomech.auditor.BLOCK", 33)
+    torch.testing.assert_close(fitted.audit(inputs).scores, expected.scores, rtol=1e-4, atol=1e-4)
+    single = fitted.audit(inputs[torch.tensor([150])])
+    torch.testing.assert_close(single.scores, expected.scores[150:151], rtol=1e-4, atol=1e-4)
+
+
+def test_the_artefact_says_how_it_was_made(fitted, tmp_path):
+    fitted.save(tmp_path / "a")
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert config["detector"]["features"]["sampler"]["gamma"] == 10_000
+    assert config["calibrator"]["fpr"] == 0.05
+    assert {"model_sha256", "trusted_sha256", "seed", "versions", "health"} <= config.keys()
+    assert not [f for f in (tmp_path / "a").rglob("*") if f.suffix in (".pt", ".pkl")]
+
+
+def test_an_artefact_of_another_model_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "a")
+    with pytest.raises(ArtefactError, match="fitted on another model"):
+        Auditor.load(tmp_path / "a", SmallCNN())
+
+
+@pytest.mark.parametrize("name", ["config.json", "trusted.safetensors", "features/draws-00000.safetensors"])
+@pytest.mark.parametrize("damage", ["truncate", "remove"])
+def test_a_damaged_artefact_is_refused(fitted, fashion, tmp_path, name, damage):
+    task, _, inputs = fashion
+    fitted.save(tmp_path / "a")
+    file = tmp_path / "a" / name
+    content = file.read_bytes()
+    file.unlink() if damage == "remove" else file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ArtefactError, match="fit"):
+        Auditor.load(tmp_path / "a", task).audit(inputs)
+
+
+def test_a_folder_of_somebody_elses_is_never_replaced(fitted, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StorageError, match="did not write"):
+        fitted.save(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_saving_over_an_earlier_artefact_replaces_it(fitted, fashion, tmp_path):
+    task, trusted, _ = fashion
+    Auditor(task, Mahalanobis()).fit(trusted).save(tmp_path / "a")
+    fitted.save(tmp_path / "a")
+    assert isinstance(Auditor.load(tmp_path / "a", task).detector, Coupling)
+
+
+def test_too_few_or_one_class_trusted_are_refused(fashion):
+    task, trusted, _ = fashion
+    with pytest.raises(DataError, match="4 trusted examples are too few"):
+        Auditor(task, Mahalanobis()).fit(trusted[torch.arange(4)])
+    with pytest.raises(DataError, match="all 24 trusted examples are of class 3"):
+        Auditor(task, Mahalanobis()).fit(trusted[trusted.y == 3])
+
+
+def test_sampling_needs_labels(fashion):
+    task, trusted, _ = fashion
+    with pytest.raises(DataError, match="need labels"):
+        Auditor(task).fit(Examples(x=trusted.x))
+    unlabelled = Auditor(task, Coupling(features=LossTraces(IsotropicNoise(chains=1, draws=3))))
+    assert len(unlabelled.fit(Examples(x=trusted.x)).reference) == len(trusted)
+
+
+def test_inputs_of_another_shape_are_refused(fitted):
+    with pytest.raises(DataError, match=r"\[1, 32, 32\].*\[1, 28, 28\]"):
+        fitted.audit(Examples(x=torch.zeros(2, 1, 32, 32)))
+
+
+def test_a_model_with_tied_weights_and_without_batch_norm_can_be_audited():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+            self.second = nn.Linear(4, 4)
+            self.second.weight = self.first.weight
+
+        def forward(self, x):
+            return self.second(self.first(x).relu())
+
+    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    task = ClassificationTask(Tied(), device="cpu")
+    examples = Examples(x=x, y=task.predict(Examples(x=x)))
+    verdicts = Auditor(task, Coupling(features=LossTraces(QUICK))).fit(examples).audit(examples)
+    assert verdicts.scores.isfinite().all()
+
+
+def test_a_frozen_model_is_sampled_all_the_same(fashion):
+    _, trusted, inputs = fashion
+    model = SmallCNN().requires_grad_(False)
+    auditor = Auditor(ClassificationTask(model), Coupling(features=LossTraces(QUICK))).fit(trusted)
+    assert auditor.audit(inputs).scores.std() > 0
+    assert not any(p.requires_grad for p in model.parameters())
