@@ -44,5 +44,5 @@ def execute(run: runs.Run, out: Path) -> int:
     task = run.task()
     auditor, usage = runs.fit(run, task, runs.load_trusted(run, task), inputs=0, out=out)
     auditor.save(out, run=run.plain())
-    results.print(f"Auditor: {out} (fitted in {usage.seconds:.1f} s)", soft_wrap=True)
+    results.print(f"Auditor: {out} (fitted in {usage.seconds:.1f} s)", soft_wrap=True, markup=False)
     return 0

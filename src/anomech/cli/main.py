@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
+from rich.markup import escape
 
 from anomech.cli import audit, bench, demo, doctor, fit, organisms, run, score
 from anomech.cli.console import FAILED, INTERRUPTED, messages, show_log
@@ -33,11 +35,14 @@ def main() -> None:
     try:
         app()
     except AnomechError as error:
-        messages.print(f"[bold red]Error:[/bold red] {error}", highlight=False, markup=True, soft_wrap=True)
-        sys.exit(FAILED)
+        _fail(str(error))
     except KeyboardInterrupt:
         messages.print("Interrupted. Nothing half-written was left; the same command starts again.")
         sys.exit(INTERRUPTED)
     except OSError as error:
-        messages.print(f"[bold red]Error:[/bold red] {error.strerror or error} ({error.filename or 'no file'}).")
-        sys.exit(FAILED)
+        _fail(f"{error.strerror or error} ({error.filename or 'no file'}).")
+
+
+def _fail(sentence: str) -> NoReturn:
+    messages.print(f"[bold red]Error:[/bold red] {escape(sentence)}", highlight=False, soft_wrap=True)
+    sys.exit(FAILED)

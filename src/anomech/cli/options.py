@@ -78,10 +78,12 @@ def _assign(settings: Any, name: str, value: object) -> Any:
     if name not in known:
         raise SettingsError(f"this detector has no setting {name!r}; it has {', '.join(sorted(known))}.")
     current = known[name]
-    if isinstance(current, float | None) and isinstance(value, int):
+    kind = float if current is None else type(current)
+    if kind is float and type(value) is int:
         value = float(value)
-    if current is not None and not isinstance(value, type(current)):
-        raise SettingsError(f"{name} takes a value like {current!r}, got {value!r}.")
+    if type(value) is not kind and value is not current:
+        accepted = "a number" if current is None else f"a value like {current!r}"
+        raise SettingsError(f"{name} takes {accepted}, got {value!r}.")
     return _replace_within(settings, name, value)
 
 
@@ -118,7 +120,7 @@ Fdr = Annotated[
     float | None, typer.Option(help="Accepted false-discovery rate over the batch; decides in place of --fpr.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-BatchSize = Annotated[int, typer.Option(help="Inputs a forward pass; verdicts do not depend on it.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Inputs a forward pass; verdicts do not depend on it.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default a GPU where there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

@@ -123,7 +123,7 @@ def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_jso
         results.print(f"\n[bold]{headline(outcome.verdicts)}[/bold]")
         for note in notes(outcome):
             messages.print(f"[yellow]{note}[/yellow]")
-        results.print(f"Report: {out / 'report.html'}", soft_wrap=True)
+        results.print(f"Report: {out / 'report.html'}", soft_wrap=True, markup=False)
     return FOUND_ANOMALIES if outcome.verdicts.anomalies_found else FOUND_NOTHING
 
 

@@ -9,6 +9,7 @@ import typer
 
 from anomech.cli import audit, demo, fit, score
 from anomech.cli.runs import Run
+from anomech.errors import ArtefactError
 
 COMMANDS = {"demo": demo.execute, "audit": audit.execute, "fit": fit.execute, "score": score.execute}
 
@@ -19,4 +20,6 @@ def command(
 ) -> None:
     """Repeat a run."""
     run = Run.read(config)
+    if run.command not in COMMANDS:
+        raise ArtefactError(f"{config} records the command {run.command!r}, which this version does not know.")
     raise typer.Exit(COMMANDS[run.command](run, out or config.resolve().parent))

@@ -11,7 +11,7 @@ from anomech.auditor import BLOCK, Auditor
 from anomech.calibration import Calibrator
 from anomech.cli.console import messages, track
 from anomech.detectors import Detector
-from anomech.errors import ArtefactError
+from anomech.errors import ArtefactError, SettingsError
 from anomech.estimate import check_disk, estimate
 from anomech.examples import Examples
 from anomech.io import check_replaceable, load_examples, load_model
@@ -81,7 +81,11 @@ class Run:
     def task(self) -> ClassificationTask:
         """The audited model."""
         model = shipped_model() if self.model is None else load_model(self.model)
-        return ClassificationTask(model, batch_size=self.batch_size, device=self.device)
+        try:
+            return ClassificationTask(model, batch_size=self.batch_size, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise SettingsError(f"cannot use device {self.device!r} ({reason}); choose another --device.") from error
 
     def auditor(self, task: ClassificationTask) -> Auditor:
         """An auditor with these settings, not fitted yet."""

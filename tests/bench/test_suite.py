@@ -1,0 +1,22 @@
+import json
+
+from anomech.bench.suite import KEYS, run_suite
+
+
+def test_every_row_has_the_common_keys_and_is_written_when_it_is_there(tmp_path):
+    written = []
+
+    def rows():
+        yield {"detector": "a", "auroc": 0.5, "extra": 1}
+        written.append(json.loads((tmp_path / "results.json").read_text()))
+        yield {"detector": "b", "auroc": None, "extra": 2}
+
+    run_suite("demo", rows(), ["detector", "auroc", "extra"], tmp_path)
+    assert [len(rows) for rows in written] == [1]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert all(set(KEYS) <= row.keys() for row in results)
+    assert results[1]["suite"] == "demo"
+    table = (tmp_path / "results.md").read_text()
+    assert "`anomech bench demo --out DIR`" in table
+    assert "| a | 0.500 | 1 |" in table
+    assert "| b | – | 2 |" in table

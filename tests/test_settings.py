@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from anomech.calibration import Calibrator
+from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax
+from anomech.errors import ArtefactError
+from anomech.features import Activations, LossTraces
+from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
+from anomech.settings import KINDS, from_plain, to_plain
+
+SETTINGS = [
+    Coupling(features=LossTraces(RMSpropSGLD.paper(seed=3), keep="seed"), pooling="own-class", k=2),
+    Coupling(features=LossTraces(SGLD(gamma=5.0))),
+    Coupling(features=LossTraces(IsotropicNoise(sigma=0.5))),
+    Mahalanobis(features=Activations("output")),
+    MaxSoftmax(),
+    Calibrator(fpr=0.02, fdr=0.1),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: type(s).__name__)
+def test_settings_survive_json(settings):
+    assert from_plain(json.loads(json.dumps(to_plain(settings)))) == settings
+
+
+def test_every_kind_is_tried():
+    def kinds(plain):
+        yield plain["kind"]
+        for value in plain.values():
+            if isinstance(value, dict):
+                yield from kinds(value)
+
+    assert {kind for settings in SETTINGS for kind in kinds(to_plain(settings))} == set(KINDS)
+
+
+@pytest.mark.parametrize("plain", [{"kind": "os.system"}, {"kind": "Calibrator", "power": 1}, {"fpr": 0.1}])
+def test_unknown_settings_are_refused(plain):
+    with pytest.raises(ArtefactError, match="not known to this version"):
+        from_plain(plain)
