@@ -118,7 +118,7 @@ def test_saving_over_an_earlier_artefact_replaces_it(fitted, fashion, tmp_path):
 
 def test_too_few_or_one_class_trusted_are_refused(fashion):
     task, trusted, _ = fashion
-    with pytest.raises(DataError, match="4 trusted examples are too few"):
+    with pytest.raises(DataError, match="4 trusted examples to score against are too few"):
         Auditor(task, Mahalanobis()).fit(trusted[torch.arange(4)])
     with pytest.raises(DataError, match="all 24 trusted examples are of class 3"):
         Auditor(task, Mahalanobis()).fit(trusted[trusted.y == 3])

@@ -31,6 +31,17 @@ from anomech.versions import versions
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+ENTRIES = {
+    "format",
+    "detector",
+    "calibrator",
+    "sampling_share",
+    "seed",
+    "model_sha256",
+    "trusted_ids",
+    "health",
+    "files",
+}
 BLOCK = 4096
 VOUCHERS = 5
 SMALLEST_TRUSTED = 10
@@ -91,11 +102,13 @@ class Auditor:
             trusted, sampling = self._set_aside(trusted)
         predictions = self.task.predict(trusted)
         _check_trusted(trusted, predictions)
-        if message := self.calibrator.shortfall(len(trusted)):
-            logger.warning(message)
+        if shortfall := self.calibrator.shortfall(len(trusted)):
+            logger.warning(shortfall)
         extractor.fit(self.task, sampling, self._folder, track=self.track)
         features = extractor.extract(self.task, trusted, self._folder, track=self.track)
         self.health = extractor.health(self.task, trusted, features)
+        for warning in self.health.warnings if self.health else ():
+            logger.warning(warning)
         self.reference = trusted
         self.trusted_scores = self.detector.fit(features).trusted_scores()
         return self
@@ -106,11 +119,7 @@ class Auditor:
         Raises:
             DataError: The inputs have another shape than the trusted examples.
         """
-        if inputs.x.shape[1:] != self.reference.x.shape[1:]:
-            raise DataError(
-                f"inputs have shape {list(inputs.x.shape[1:])}, trusted examples {list(self.reference.x.shape[1:])}; "
-                "they must match."
-            )
+        inputs.require_shape_of(self.reference)
         parts = [self._score(block) for block in inputs.blocks(BLOCK)]
         predictions, scores, couplings, positions = (torch.cat(part) for part in zip(*parts, strict=True))
         p, flagged = self.calibrator.judge(self.trusted_scores, scores)
@@ -128,6 +137,12 @@ class Auditor:
             fdr=self.calibrator.fdr,
         )
 
+    @property
+    def warnings(self) -> list[str]:
+        """What belongs beside the verdicts: too few trusted examples for the rate, chains in poor health."""
+        shortfall = self.calibrator.shortfall(len(self.trusted_scores))
+        return [*([shortfall] if shortfall else []), *(self.health.warnings if self.health else [])]
+
     def save(self, folder: str | Path, *, run: Mapping[str, Any] | None = None) -> None:
         """Write the artefact: `config.json`, `trusted.safetensors`, and what the features need; all or nothing.
 
@@ -136,7 +151,9 @@ class Auditor:
             run: Settings of the run that fitted it, recorded as they are.
         """
         with result_directory(Path(folder)) as partial:
-            shutil.copytree(self._folder, partial / "features")
+            (partial / "features").mkdir()
+            for file in self._folder.iterdir():
+                shutil.copyfile(file, partial / "features" / file.name)
             layers = {f"features.{name}": v.contiguous() for name, v in self.detector.trusted.layers.items()}
             tensors = {"x": self.reference.x.contiguous(), "predictions": self.detector.trusted.predictions, **layers}
             if self.reference.y is not None:
@@ -214,7 +231,8 @@ class Auditor:
 def _check_trusted(trusted: Examples, predictions: Tensor) -> None:
     if len(trusted) < SMALLEST_TRUSTED:
         raise DataError(
-            f"{len(trusted)} trusted examples are too few; give at least {SMALLEST_TRUSTED}, better hundreds."
+            f"{len(trusted)} trusted examples to score against are too few; "
+            f"give at least {SMALLEST_TRUSTED}, better hundreds."
         )
     classes = (predictions if trusted.y is None else trusted.y).unique()
     if len(classes) == 1:
@@ -245,6 +263,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{folder} is not a complete artefact ({error}); fit the auditor again.") from error
-    if config.get("format") != FORMAT:
-        raise ArtefactError(f"{folder} has format {config.get('format')!r}, this version reads {FORMAT}; fit again.")
+    if missing := ENTRIES - config.keys():
+        raise ArtefactError(f"{folder} is damaged: its config.json lacks {min(missing)!r}; fit the auditor again.")
+    if config["format"] != FORMAT:
+        raise ArtefactError(f"{folder} has format {config['format']!r}, this version reads {FORMAT}; fit again.")
     return config

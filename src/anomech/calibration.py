@@ -34,11 +34,12 @@ class Calibrator:
         return p, false_discovery(p, self.fdr) if self.fdr is not None else p <= self.fpr + 1e-9
 
     def shortfall(self, n: int) -> str | None:
-        """What to tell a user whose n calibration scores are too few for `fpr`; None if they suffice."""
-        if rank_at(self.fpr, n) > 0:
+        """What to tell a user whose n calibration scores are too few for the accepted rate; None if they suffice."""
+        rate, kind = (self.fpr, "false-positive") if self.fdr is None else (self.fdr, "false-discovery")
+        if rank_at(rate, n) > 0:
             return None
         return (
-            f"{n} trusted examples cannot support a false-positive rate of {self.fpr:.3g}: the smallest possible "
+            f"{n} trusted examples cannot support a {kind} rate of {rate:.3g}: the smallest possible "
             f"p-value is 1/{n + 1} = {1 / (n + 1):.3g}, so nothing can be flagged. Give at least "
-            f"{math.ceil(1 / self.fpr) - 1} trusted examples to calibrate on, or accept a rate of {1 / (n + 1):.3g}."
+            f"{math.ceil(1 / rate - 1e-9) - 1} trusted examples to calibrate on, or accept a rate of {1 / (n + 1):.3g}."
         )

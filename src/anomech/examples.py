@@ -67,6 +67,14 @@ class Examples:
         for positions in torch.arange(len(self)).split(size):
             yield self[positions]
 
+    def require_shape_of(self, other: Examples) -> None:
+        """Raises DataError unless each input has the shape of those of `other`, the trusted examples."""
+        if self.x.shape[1:] != other.x.shape[1:]:
+            raise DataError(
+                f"inputs have shape {list(self.x.shape[1:])}, trusted examples {list(other.x.shape[1:])}; "
+                "they must match."
+            )
+
     def sha256(self) -> str:
         """Hash of the inputs and labels; equal for equal data whatever its names."""
         digest = hashlib.sha256(str(list(self.x.shape)).encode())

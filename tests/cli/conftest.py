@@ -1,8 +1,9 @@
-"""Commands run in this process; `refused` also checks that a failure is one sentence and leaves everything as it was."""
+"""Commands run in this process; `refused` also checks that a failure is one sentence and changes nothing."""
 
 import hashlib
 import logging
 import os
+import re
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
-from anomech import evaluation
 from anomech.cli import demo, runs
 from anomech.cli.main import main
 from anomech.detectors import Mahalanobis, MaxSoftmax
@@ -22,6 +22,7 @@ from anomech.features import Activations
 from anomech.organisms.fashion import demo_split
 
 SHIPPED = "anomech.organisms.fashion:shipped_model"
+THREADS = ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,12 @@ class Result:
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path, monkeypatch):
-    """An empty current directory, the log as it was, and little work: one thread, and a short bootstrap."""
+    """An empty current directory, the log as it was, and little work: one thread."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluation, "auroc_interval", partial(evaluation.auroc_interval, resamples=20))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     logger = logging.getLogger("anomech")
     handlers, level = logger.handlers, logger.level
-    with threadpool_limits(1):
+    with THREADS.limit(limits=1):
         yield
     logger.handlers = handlers
     logger.setLevel(level)
@@ -66,9 +66,9 @@ def anomech(capsys, monkeypatch):
 
 @pytest.fixture
 def refused(anomech, tmp_path):
-    """Run a command line that must fail; returns its one sentence."""
+    """Run a command line that must fail, and find these words (regular expressions) in its one sentence."""
 
-    def run(*arguments):
+    def run(*arguments, words=()):
         before = contents(tmp_path)
         result = anomech(*arguments)
         assert result.status == 2, result
@@ -77,9 +77,10 @@ def refused(anomech, tmp_path):
         assert "Traceback" not in result.err
         sentence = result.err.rstrip().splitlines()[-1]
         assert sentence.startswith("Error: "), result.err
-        assert sentence.endswith("."), sentence
+        assert sentence.endswith((".", "?")), sentence
         assert result.out == ""
-        return sentence
+        for word in [words] if isinstance(words, str) else words:
+            assert re.search(word, sentence), f"{word!r} is not in {sentence!r}"
 
     return run
 
@@ -147,18 +148,18 @@ def save(tmp_path):
 @pytest.fixture
 def audit(files):
     """The arguments of a cheap audit of the shipped classifier, with some of them changed."""
+    data = {"trusted": files / "trusted.npz", "inputs": files / "inputs.npz"}
+    return partial(command_line, "audit", model=SHIPPED, **data, detector="max-softmax", out="out")
 
-    def arguments(**changes):
-        options = {
-            "model": SHIPPED,
-            "trusted": files / "trusted.npz",
-            "inputs": files / "inputs.npz",
-            "detector": "max-softmax",
-            "out": "out",
-        }
-        return "audit", *(f"--{name}={value}" for name, value in {**options, **changes}.items())
 
-    return arguments
+@pytest.fixture
+def fit(files):
+    """The arguments of a fit of the shipped classifier, with some of them changed."""
+    return partial(command_line, "fit", model=SHIPPED, trusted=files / "trusted.npz", detector="noise", out="auditor")
+
+
+def command_line(command, **options):
+    return command, *(f"--{name}={value}" for name, value in options.items())
 
 
 @pytest.fixture
@@ -181,12 +182,9 @@ def verdicts():
 
 
 @pytest.fixture
-def fitted(anomech, files, tmp_path):
+def fitted(anomech, fit, tmp_path):
     """An auditor of three draws in `auditor`."""
-    noise = ("--detector", "noise", "--set", "draws=3", "--set", "chains=1", "--fpr", "0.05")
-    assert (
-        anomech("fit", "--model", SHIPPED, "--trusted", files / "trusted.npz", "--out", "auditor", *noise).status == 0
-    )
+    assert anomech(*fit(fpr=0.05), "--set=draws=3", "--set=chains=1").status == 0
     return tmp_path / "auditor"
 
 

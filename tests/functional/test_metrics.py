@@ -33,6 +33,21 @@ def test_interval_covers_the_estimate_and_narrows_with_more_data():
     assert widths[1] < widths[0] / 2
 
 
+def test_the_interval_is_that_of_resampling_one_by_one():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.arange(90) >= 50
+    scores = (torch.randn(90, generator=generator) + truth).mul(4).round()
+    resampled = []
+    for _ in range(500):
+        picks = [
+            group[torch.randint(len(group), (len(group),), generator=generator)]
+            for group in (scores[~truth], scores[truth])
+        ]
+        resampled.append(auroc(torch.cat(picks), truth))
+    expected = torch.tensor(resampled).quantile(torch.tensor([0.025, 0.975])).tolist()
+    assert auroc_interval(scores, truth, resamples=5000) == pytest.approx(expected, abs=0.02)
+
+
 def test_rates_use_a_threshold_from_trusted_scores_alone():
     calibration = torch.arange(99.0)
     scores = torch.tensor([0.0, 98.5, 97.0, 99.0])

@@ -46,8 +46,9 @@ def command(
 def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     """Audit, write the results into `out`, and return the exit status."""
     task = run.task()
-    examples = load_inputs(run, task)
-    auditor, fit_usage = fit(run, task, load_trusted(run, task), inputs=len(examples), out=out)
+    trusted, examples = load_trusted(run, task), load_inputs(run, task)
+    examples.require_shape_of(trusted)
+    auditor, fit_usage = fit(run, task, trusted, inputs=len(examples), out=out)
     outcome = audit(auditor, examples, fit_usage)
     measured = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, measured, title=f"Audit of {run.model}")

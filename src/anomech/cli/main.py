@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+import traceback
+from typing import Any, NoReturn
 
 import typer
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from anomech.cli import audit, bench, demo, doctor, fit, organisms, run, score
 from anomech.cli.console import FAILED, INTERRUPTED, messages, show_log
 from anomech.errors import AnomechError
 
+
+class Commands(TyperGroup):
+    """The commands, which do not end in silence when interrupted, as Typer's would."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            messages.print("Interrupted. Nothing half-written was left; the same command starts again.")
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,11 +52,11 @@ def main() -> None:
         app()
     except AnomechError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        messages.print("Interrupted. Nothing half-written was left; the same command starts again.")
-        sys.exit(INTERRUPTED)
     except OSError as error:
         _fail(f"{error.strerror or error} ({error.filename or 'no file'}).")
+    except Exception:  # a bug; Python's own status for it, 1, would say that anomalies were found
+        traceback.print_exc()
+        sys.exit(FAILED)
 
 
 def _fail(sentence: str) -> NoReturn:

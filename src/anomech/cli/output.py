@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, messages, results
+from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, results
 from anomech.cli.runs import Outcome, Run
 from anomech.detectors import Detector
 from anomech.evaluation import evaluate
@@ -100,18 +100,11 @@ def write_run(
             baselines=baselines,
             settings=config,
             class_names=class_names,
-            notes=notes(outcome),
+            notes=auditor.warnings,
             cost={name: measured[name] for name in ("seconds", "forward_equivalents", "peak_memory_mb")},
         )
         (partial / "report.html").write_text(render(content), encoding="utf-8")
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-
-def notes(outcome: Outcome) -> list[str]:
-    """Warnings that belong beside the answer."""
-    shortfall = outcome.auditor.calibrator.shortfall(len(outcome.verdicts.trusted_scores))
-    health = outcome.auditor.health
-    return [*([shortfall] if shortfall else []), *(health.warnings if health else [])]
 
 
 def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_json: bool) -> int:
@@ -121,8 +114,6 @@ def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_jso
         results.print_json(data={**summary, "anomalies_found": outcome.verdicts.anomalies_found})
     else:
         results.print(f"\n[bold]{headline(outcome.verdicts)}[/bold]")
-        for note in notes(outcome):
-            messages.print(f"[yellow]{note}[/yellow]")
         results.print(f"Report: {out / 'report.html'}", soft_wrap=True, markup=False)
     return FOUND_ANOMALIES if outcome.verdicts.anomalies_found else FOUND_NOTHING
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from anomech.cli import audit, demo, fit, score
+from anomech.cli.console import messages
 from anomech.cli.runs import Run
 from anomech.errors import ArtefactError
 
@@ -22,4 +24,15 @@ def command(
     run = Run.read(config)
     if run.command not in COMMANDS:
         raise ArtefactError(f"{config} records the command {run.command!r}, which this version does not know.")
-    raise typer.Exit(COMMANDS[run.command](run, out or config.resolve().parent))
+    folder, before = out or config.resolve().parent, _made_of(config)
+    status = COMMANDS[run.command](run, folder)
+    for name, now in _made_of(folder / "config.json").items():
+        if before.get(name) != now:
+            messages.print(f"[yellow]Not the same run: {name} differs from what {config} recorded.[/yellow]")
+    raise typer.Exit(status)
+
+
+def _made_of(config: Path) -> dict[str, Any]:
+    recorded = json.loads(config.read_text())
+    names = ("model_sha256", "trusted_sha256", "inputs_sha256", "versions")
+    return {name: recorded[name] for name in names if name in recorded}

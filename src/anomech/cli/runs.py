@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -125,7 +126,8 @@ def fit(run: Run, task: ClassificationTask, trusted: Examples, *, inputs: int, o
     predicted = estimate(task, auditor.detector.features, trusted, inputs, block=BLOCK)
     if predicted.seconds > QUICK:
         messages.print(f"[dim]{len(trusted):,} trusted examples, {inputs:,} inputs: {predicted}[/dim]", soft_wrap=True)
-    check_disk(predicted.disk_mb, out)
+    for folder in (out, Path(tempfile.gettempdir())):
+        check_disk(predicted.disk_mb, folder)
     with measured(task) as usage:
         auditor.fit(trusted)
     return auditor, usage

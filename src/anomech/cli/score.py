@@ -9,10 +9,11 @@ import typer
 
 from anomech.auditor import Auditor
 from anomech.cli import options as o
-from anomech.cli.console import track
+from anomech.cli.console import messages, track
 from anomech.cli.output import conclude, figures, write_run
 from anomech.cli.runs import Run, audit, load_inputs
 from anomech.errors import SettingsError
+from anomech.io import check_replaceable
 from anomech.measure import Usage
 
 Artefact = Annotated[Path, typer.Option("--auditor", help="What `anomech fit` wrote.")]
@@ -28,13 +29,11 @@ def command(
     as_json: o.Json = False,
 ) -> None:
     """Score inputs with a fitted auditor, without sampling again."""
-    fitted = Run.read(auditor / "config.json")
     run = Run(
         command="score",
-        model=fitted.model if model is None else o.absolute_spec(model),
+        model=Run.read(auditor / "config.json").model if model is None else o.absolute_spec(model),
         inputs=str(inputs.resolve()),
         artefact=str(auditor.resolve()),
-        seed=fitted.seed,
         batch_size=batch_size,
         device=device,
     )
@@ -47,7 +46,10 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     if out.resolve() == artefact:
         raise SettingsError("--out is the auditor itself; choose another folder.")
     task = run.task()
+    check_replaceable(out)
     auditor = Auditor.load(artefact, task, track=track)
+    for warning in auditor.warnings:
+        messages.print(warning)
     outcome = audit(auditor, load_inputs(run, task), Usage())
     measured = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, measured, title=f"Audit of {run.model}")

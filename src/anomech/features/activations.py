@@ -35,9 +35,12 @@ class Activations(FeatureExtractor):
         seen: list[Tensor] = []
         hook = _last_linear(task.model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].cpu()))
         predictions, outputs = [], []
+        batches = -(-len(examples) // task.batch_size)
         try:
             with torch.no_grad():
-                for block in examples.blocks(task.batch_size):
+                for block in track(
+                    examples.blocks(task.batch_size), f"{self.layer} of {len(examples):,} inputs", batches
+                ):
                     logits = task.run(task.model, block.x)
                     predictions.append(task.own_output(logits).cpu())
                     outputs.append(logits.cpu())

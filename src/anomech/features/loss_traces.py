@@ -23,6 +23,7 @@ from anomech.sampling import RMSpropSGLD, Sampler
 from anomech.sampling.flat import FlatModel
 from anomech.sampling.health import ChainHealth, chain_health
 from anomech.sampling.store import SHARD_BYTES, bytes_per_draw, read_draws, write_draws
+from anomech.storage import storage_errors
 from anomech.tasks import Task
 
 
@@ -74,7 +75,8 @@ class LossTraces(FeatureExtractor):
             draws = self.sampler.draw(task, examples)
             write_draws(folder, track(draws, "sampling weights", self.sampler.total_draws), task.model)
         elif examples is not None and examples.y is not None:
-            save_file({"x": examples.x.contiguous(), "y": examples.y}, folder / "sampling.safetensors")
+            with storage_errors(folder, choose="TMPDIR"):
+                save_file({"x": examples.x.contiguous(), "y": examples.y}, folder / "sampling.safetensors")
 
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
         """Traces of the examples."""

@@ -10,12 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from safetensors import SafetensorError
 
-from anomech.errors import StorageError
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-REFUSED = {errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+from anomech.storage import storage_errors
 
 
 @contextmanager
@@ -32,7 +28,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         StorageError: The disk is full or `path` cannot be written.
     """
     path = path.resolve()
-    with _storage_errors(path):
+    with storage_errors(path):
         partial = _partial(path, path.suffix)
         try:
             yield partial
@@ -55,7 +51,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         StorageError: The disk is full or `path` cannot be written.
     """
     path = path.resolve()
-    with _storage_errors(path):
+    with storage_errors(path):
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         partial = _partial(path)
@@ -103,20 +99,3 @@ def _swap(partial: Path, path: Path) -> None:
             aside.replace(path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-
-
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL | REFUSED:
-            raise
-        remedy = "free some space or choose" if error.errno in FULL else "choose"
-        raise StorageError(
-            f"cannot write {path}: {os.strerror(error.errno)}; {remedy} another folder with --out."
-        ) from error
-    except SafetensorError as error:
-        raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another folder with --out."
-        ) from error

@@ -29,6 +29,8 @@ def check_replaceable(path: Path) -> None:
     Raises:
         StorageError: `path` holds something else.
     """
+    if path.exists() and not path.is_dir():
+        raise StorageError(f"{path} is a file; choose another folder with --out.")
     if path.is_dir() and any(path.iterdir()) and not _is_result(path):
         raise StorageError(f"{path} holds files that anomech did not write; choose another folder with --out.")
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from anomech.errors import ArtefactError
 from anomech.functional.quantization import BLOCK, dequantize, quantize
 from anomech.sampling.flat import FlatModel
+from anomech.storage import storage_errors
 
 SHARD_BYTES = 32 * 2**20
 
@@ -70,4 +71,5 @@ def read_draws(folder: Path, model: nn.Module) -> Iterator[FlatModel]:
 
 def _write_shard(folder: Path, number: int, shard: dict[str, Tensor], filled: int) -> None:
     kept = {name: values[:filled].contiguous() for name, values in shard.items()}
-    save_file(kept, folder / f"draws-{number:05d}.safetensors")
+    with storage_errors(folder, choose="TMPDIR"):
+        save_file(kept, folder / f"draws-{number:05d}.safetensors")
