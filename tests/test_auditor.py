@@ -6,6 +6,7 @@ from torch import nn
 
 from anomech import Auditor, Calibrator, ClassificationTask, Coupling, Examples, LossTraces, Mahalanobis, RMSpropSGLD
 from anomech.errors import ArtefactError, DataError, StorageError
+from anomech.organisms.fashion import shipped_model
 from anomech.organisms.models import SmallCNN
 from anomech.sampling import IsotropicNoise
 
@@ -157,7 +158,7 @@ def test_a_model_with_tied_weights_and_without_batch_norm_can_be_audited():
 
 def test_a_frozen_model_is_sampled_all_the_same(fashion):
     _, trusted, inputs = fashion
-    model = SmallCNN().requires_grad_(False)
+    model = shipped_model().requires_grad_(False)
     auditor = Auditor(ClassificationTask(model), Coupling(features=LossTraces(QUICK))).fit(trusted)
     assert auditor.audit(inputs).scores.std() > 0
     assert not any(p.requires_grad for p in model.parameters())

@@ -23,7 +23,18 @@ def test_leaving_out_equals_fitting_without():
             torch.testing.assert_close(scores[i : i + 1], alone)
 
 
-def test_a_prediction_that_no_trusted_example_has_is_most_anomalous():
+def test_a_prediction_that_no_trusted_example_has_is_most_anomalous_by_its_own_class():
     trusted = Features({"loss": torch.randn(20, 10)}, torch.zeros(20).long())
-    scores = Coupling().fit(trusted).score(Features({"loss": torch.randn(1, 10)}, torch.tensor([5])))
-    assert scores.tolist() == [1.0]
+    unseen = Features({"loss": torch.randn(1, 10)}, torch.tensor([5]))
+    assert Coupling(pooling="own-class").fit(trusted).score(unseen).tolist() == [1.0]
+
+
+def test_rare_classes_among_the_trusted_do_not_hide_anomalies():
+    generator = torch.Generator().manual_seed(0)
+    mechanism = torch.randn(1, 100, generator=generator)
+    # 150 examples of one class, and 50 classes of which only one example each is trusted.
+    classes = torch.cat([torch.zeros(150), torch.arange(1, 51)]).long()
+    trusted = Features({"loss": mechanism + 0.5 * torch.randn(200, 100, generator=generator)}, classes)
+    odd = Features({"loss": torch.randn(40, 100, generator=generator)}, torch.zeros(40).long())
+    fitted = Coupling().fit(trusted)
+    assert (fitted.score(odd) > fitted.trusted_scores().quantile(0.99)).float().mean() > 0.9

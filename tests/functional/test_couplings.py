@@ -8,6 +8,7 @@ from anomech.functional.couplings import (
     concordance,
     mean_coupling,
     nearest_coupling,
+    nearest_own_class_coupling,
     own_class_coupling,
     pearson,
 )
@@ -81,6 +82,17 @@ def test_nearest_uses_all_that_count_where_they_are_fewer_than_k():
     mask = torch.tensor([[True, False, True, False], [False, False, False, False]])
     torch.testing.assert_close(nearest_coupling(COUPLING, 3, mask), torch.tensor([0.4, NO_COUPLING]))
     torch.testing.assert_close(nearest_coupling(COUPLING, 9), torch.tensor([0.4, 0.5]))
+
+
+def test_nearest_of_the_own_class_unless_it_is_rare():
+    classes = torch.tensor([1, 0])
+    own = nearest_own_class_coupling(COUPLING, classes, TRUSTED, 1)
+    torch.testing.assert_close(own, torch.tensor([0.3, 0.4]))
+    rare = nearest_own_class_coupling(COUPLING, classes, torch.tensor([0, 0, 0, 1]), 1)
+    torch.testing.assert_close(rare, torch.tensor([0.9, 0.6]))
+    left_out = torch.tensor([[True, True, True, False], [False, True, True, True]])
+    masked = nearest_own_class_coupling(COUPLING, classes, TRUSTED, 1, left_out)
+    torch.testing.assert_close(masked, torch.tensor([0.9, 0.8]))
 
 
 def test_a_class_without_trusted_examples_has_the_lowest_coupling():

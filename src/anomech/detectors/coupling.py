@@ -19,6 +19,7 @@ from anomech.functional.couplings import (
     concordance,
     mean_coupling,
     nearest_coupling,
+    nearest_own_class_coupling,
     own_class_coupling,
     pearson,
 )
@@ -38,7 +39,8 @@ class Coupling(Detector):
         features: Loss traces, or any features whose similarity means a shared mechanism.
         measure: "pearson", or "concordance", which also sees a difference in scale.
         pooling: Over all trusted examples ("mean"), the best class ("class-level", the paper's CLC), those that the
-            model puts in the input's own class ("own-class"), or the k closest, overall or in the own class.
+            model puts in the input's own class ("own-class"), the k closest ("nearest"), or the k closest of the own
+            class unless that is rare among them ("nearest-own-class").
         k: Trusted examples that the nearest poolings look at.
     """
 
@@ -80,5 +82,4 @@ class Coupling(Detector):
             case "nearest":
                 return nearest_coupling(coupling, self.k, mask)
             case "nearest-own-class":
-                own = classes[:, None] == trusted_classes
-                return nearest_coupling(coupling, self.k, own if mask is None else mask & own)
+                return nearest_own_class_coupling(coupling, classes, trusted_classes, self.k, mask)

@@ -80,6 +80,20 @@ def nearest_coupling(coupling: Tensor, k: int, mask: Tensor | None = None) -> Te
     return mean_coupling(top.masked_fill(top.isinf(), 0.0), mask.gather(1, positions))
 
 
+def nearest_own_class_coupling(
+    coupling: Tensor, classes: Tensor, trusted_classes: Tensor, k: int, mask: Tensor | None = None
+) -> Tensor:
+    """Mean over the k closest of the input's own class; over the k closest of all where that class is rare, `[m]`.
+
+    A class is rare when fewer than 2 k of its trusted examples count. Its examples have few to vouch for them, so their
+    scores would be the highest of all, and on trusted examples such scores set the threshold.
+    """
+    mask = torch.ones_like(coupling, dtype=torch.bool) if mask is None else mask
+    own = mask & (classes[:, None] == trusted_classes)
+    rare = own.sum(dim=1) < 2 * k
+    return torch.where(rare, nearest_coupling(coupling, k, mask), nearest_coupling(coupling, k, own))
+
+
 def _standardise(a: Tensor) -> Tensor:
     centred = a - a.mean(dim=1, keepdim=True)
     # A constant row keeps rounding errors of its mean; anything below them is no signal.
