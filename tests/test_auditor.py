@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,6 +51,11 @@ def test_vouchers_are_the_most_coupled_trusted_examples(fitted, fashion):
     verdicts = fitted.audit(inputs)
     assert verdicts.voucher_positions.shape == (len(inputs), 5)
     assert (verdicts.voucher_couplings.diff(dim=1) <= 0).all()
+    # The pooling reads the own class, so its examples vouch.
+    assert torch.equal(
+        fitted.detector.trusted.predictions[verdicts.voucher_positions],
+        verdicts.predictions[:, None].expand(-1, 5),
+    )
     table = verdicts.to_table().to_pylist()
     assert table[0]["vouchers"][0]["id"] == fitted.reference.ids[int(verdicts.voucher_positions[0, 0])]
 
@@ -83,6 +89,69 @@ def test_the_artefact_says_how_it_was_made(fitted, tmp_path):
     assert config["calibrator"]["fpr"] == 0.05
     assert {"model_sha256", "trusted_sha256", "seed", "versions", "health"} <= config.keys()
     assert not [f for f in (tmp_path / "a").rglob("*") if f.suffix in (".pt", ".pkl")]
+
+
+def test_a_model_that_answers_differently_with_equal_weights_is_refused(fitted, fashion, tmp_path):
+    class Inverted(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.features, self.classifier = model.features, model.classifier
+
+        def forward(self, x):
+            return self.classifier(self.features(1 - x))
+
+    fitted.save(tmp_path / "a")
+    with pytest.raises(ArtefactError, match="does not reproduce its trusted examples"):
+        Auditor.load(tmp_path / "a", Inverted(fashion[0].model))
+
+
+def test_draws_that_cannot_be_repeated_are_noticed(fashion, tmp_path):
+    task, trusted, _ = fashion
+    Auditor(task, Coupling(features=LossTraces(QUICK, keep="seed"))).fit(trusted).save(tmp_path / "a")
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    config["detector"]["features"]["sampler"]["seed"] = 99
+    (tmp_path / "a" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtefactError, match="does not reproduce"):
+        Auditor.load(tmp_path / "a", task)
+
+
+def test_fitting_a_loaded_auditor_leaves_its_artefact_alone(fitted, fashion, tmp_path):
+    task, trusted, _ = fashion
+    fitted.save(tmp_path / "a")
+    before = {f: f.read_bytes() for f in (tmp_path / "a").rglob("*") if f.is_file()}
+    Auditor.load(tmp_path / "a", task).fit(trusted[torch.arange(0, 240, 2)])
+    assert {f: f.read_bytes() for f in (tmp_path / "a").rglob("*") if f.is_file()} == before
+
+
+def test_auditors_that_share_a_detector_do_not_share_what_they_learnt(fashion):
+    task, trusted, inputs = fashion
+    detector = Mahalanobis()
+    first = Auditor(task, detector).fit(trusted)
+    expected = first.audit(inputs)
+    Auditor(task, detector).fit(trusted[torch.arange(0, 240, 2)])
+    assert same(first.audit(inputs), expected)
+
+
+def test_labels_beyond_the_models_classes_are_refused(fashion):
+    task, trusted, _ = fashion
+    with pytest.raises(DataError, match="labels range from 1 to 10, the model has classes 0 to 9"):
+        Auditor(task).fit(Examples(x=trusted.x, y=trusted.y + 1))
+
+
+def test_a_model_without_second_derivatives_and_with_unused_weights_is_sampled(fashion):
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.head, self.unused = nn.Linear(28, 8), nn.Linear(8, 10), nn.Linear(3, 3)
+
+        def forward(self, x):
+            tokens = self.patches(x)
+            return self.head(nn.functional.scaled_dot_product_attention(tokens, tokens, tokens).mean(dim=(1, 2)))
+
+    _, trusted, inputs = fashion
+    torch.manual_seed(0)
+    auditor = Auditor(ClassificationTask(Attention()), Coupling(features=LossTraces(replace(QUICK, gamma=1e5))))
+    assert auditor.fit(trusted).audit(inputs).scores.isfinite().all()
 
 
 def test_an_artefact_of_another_model_is_refused(fitted, tmp_path):

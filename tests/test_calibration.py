@@ -56,6 +56,21 @@ def test_realised_fpr_lies_in_its_exact_range_on_real_clean_images(clean, kind):
         assert low <= mean <= high
 
 
+@pytest.mark.parametrize("a_class", [8, 10, 12])
+def test_rare_classes_keep_the_fpr(clean, a_class):
+    detector, features = clean[Coupling]
+    generator, realised = torch.Generator().manual_seed(0), []
+    for _ in range(SPLITS):
+        order = torch.randperm(len(features), generator=generator)
+        by_class = [order[features.predictions[order] == label] for label in range(10)]
+        chosen = torch.cat([members[:a_class] for members in by_class])
+        rest = torch.cat([members[a_class : a_class + 60] for members in by_class])
+        fitted = detector.fit(features[chosen])
+        p = p_values(fitted.trusted_scores(), fitted.score(features[rest]))
+        realised.append((p <= 0.1).double().mean().item())
+    assert 0.05 < sum(realised) / SPLITS < 0.13
+
+
 def test_folds_keep_the_fpr_of_a_detector_that_is_refitted(clean):
     detector, features = clean[Mahalanobis]
     fitted = detector.fit(features[torch.arange(500)])

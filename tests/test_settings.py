@@ -3,7 +3,7 @@ import json
 import pytest
 
 from anomech.calibration import Calibrator
-from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax
+from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax, TypicalConfidence
 from anomech.errors import ArtefactError
 from anomech.features import Activations, LossTraces
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
@@ -15,6 +15,7 @@ SETTINGS = [
     Coupling(features=LossTraces(IsotropicNoise(sigma=0.5))),
     Mahalanobis(features=Activations("output")),
     MaxSoftmax(),
+    TypicalConfidence(),
     Calibrator(fpr=0.02, fdr=0.1),
 ]
 

@@ -2,7 +2,7 @@
 
 from anomech.auditor import Auditor
 from anomech.calibration import Calibrator
-from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax
+from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
 from anomech.errors import AnomechError
 from anomech.examples import Examples
 from anomech.features import Activations, FeatureExtractor, Features, LossTraces
@@ -28,5 +28,6 @@ __all__ = [
     "MaxSoftmax",
     "RMSpropSGLD",
     "Task",
+    "TypicalConfidence",
     "Verdicts",
 ]

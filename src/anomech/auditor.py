@@ -6,8 +6,8 @@ import hashlib
 import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from anomech.errors import ArtefactError, DataError
 from anomech.examples import Examples, stratified_split
 from anomech.features import Features
 from anomech.io.results import result_directory
+from anomech.io.workspace import workspace
 from anomech.progress import Track, silent
 from anomech.sampling.health import ChainHealth
 from anomech.settings import from_plain, to_plain
@@ -45,6 +46,10 @@ ENTRIES = {
 BLOCK = 4096
 VOUCHERS = 5
 SMALLEST_TRUSTED = 10
+REPRODUCED = 16
+"""Trusted examples whose features a loaded auditor must find again."""
+TOLERANCE = 1e-2
+"""Mean change of their features that is accepted, in standard deviations."""
 
 
 class Auditor:
@@ -83,8 +88,7 @@ class Auditor:
         self.health: ChainHealth | None = None
         self.reference: Examples
         self.trusted_scores: Tensor
-        self._workspace = tempfile.TemporaryDirectory(prefix="anomech-")
-        self._folder = Path(self._workspace.name)
+        self._folder: Path
 
     def fit(self, trusted: Examples, *, sampling: Examples | None = None) -> Self:
         """Learn what trusted examples look like to this model.
@@ -97,15 +101,20 @@ class Auditor:
             DataError: Fewer than ten trusted examples, or all of one class.
             ChainError: The sampling failed.
         """
+        # A detector of our own, and a folder of our own: the caller's may belong to another auditor.
+        self.detector = replace(self.detector)
+        self._workspace = workspace()
+        self._folder = Path(self._workspace.name)
         extractor = self.detector.features
         if extractor.needs_examples and sampling is None:
             trusted, sampling = self._set_aside(trusted)
-        predictions = self.task.predict(trusted)
-        _check_trusted(trusted, predictions)
+        for examples in filter(None, (trusted, sampling)):
+            self.task.check_labels(examples)
+        _check_trusted(trusted, self.task.predict(trusted))
         if shortfall := self.calibrator.shortfall(len(trusted)):
             logger.warning(shortfall)
         extractor.fit(self.task, sampling, self._folder, track=self.track)
-        features = extractor.extract(self.task, trusted, self._folder, track=self.track)
+        features = self._extract(trusted)
         self.health = extractor.health(self.task, trusted, features)
         for warning in self.health.warnings if self.health else ():
             logger.warning(warning)
@@ -114,7 +123,7 @@ class Auditor:
         return self
 
     def audit(self, inputs: Examples) -> Verdicts:
-        """Verdicts on inputs, in blocks, so that memory does not grow with their number.
+        """Verdicts on inputs, in blocks, so that features and couplings of only so many are held at a time.
 
         Raises:
             DataError: The inputs have another shape than the trusted examples.
@@ -191,14 +200,22 @@ class Auditor:
         auditor._restore(folder, config)
         return auditor
 
-    def config(self) -> dict[str, Any]:
-        """Settings, versions, seed, and hashes of the model and of the trusted examples."""
+    def settings(self) -> dict[str, Any]:
+        """Everything that was chosen, as plain data."""
         return {
-            "format": FORMAT,
             "detector": to_plain(self.detector),
             "calibrator": to_plain(self.calibrator),
             "sampling_share": self.sampling_share,
             "seed": self.seed,
+            "device": str(self.task.device),
+            "batch_size": self.task.batch_size,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """Settings, versions, and hashes of the model and of the trusted examples."""
+        return {
+            "format": FORMAT,
+            **self.settings(),
             "model_sha256": self.task.model_sha256(),
             "trusted_sha256": self.reference.sha256(),
             "trusted_ids": list(self.reference.ids),
@@ -213,6 +230,24 @@ class Auditor:
         self.health = None if config["health"] is None else ChainHealth.from_plain(config["health"])
         self.trusted_scores = self.detector.fit(Features(layers, tensors["predictions"])).trusted_scores()
         self._folder = folder / "features"
+        self._check_reproduces(folder)
+
+    def _check_reproduces(self, folder: Path) -> None:
+        """Equal weights do not make an equal model, nor an equal seed equal draws on another device or version."""
+        some = torch.linspace(0, len(self.reference) - 1, REPRODUCED).round().long()
+        stored, found = self.detector.trusted[some], self._extract(self.reference[some])
+        alike = torch.equal(stored.predictions, found.predictions) and all(
+            (found.layers[name] - values).abs().mean() <= TOLERANCE * values.std()
+            for name, values in stored.layers.items()
+        )
+        if not alike:
+            raise ArtefactError(
+                f"{folder} does not reproduce its trusted examples here: the model answers or is sampled differently "
+                "(other preprocessing, device or versions); fit the auditor again."
+            )
+
+    def _extract(self, examples: Examples) -> Features:
+        return self.detector.features.extract(self.task, examples, self._folder, track=self.track)
 
     def _set_aside(self, trusted: Examples) -> tuple[Examples, Examples]:
         if trusted.y is None:
@@ -223,8 +258,8 @@ class Auditor:
         return trusted[others], trusted[ours]
 
     def _score(self, inputs: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        features = self.detector.features.extract(self.task, inputs, self._folder, track=self.track)
-        couplings, positions = self.detector.coupling(features).topk(min(VOUCHERS, len(self.reference)), dim=1)
+        features = self._extract(inputs)
+        couplings, positions = self.detector.vouchers(features, min(VOUCHERS, len(self.reference)))
         return features.predictions, self.detector.score(features), couplings, positions
 
 
@@ -260,8 +295,8 @@ def _check_files(folder: Path, expected: Mapping[str, str]) -> None:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
+        config: dict[str, Any] = dict(json.loads((folder / "config.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise ArtefactError(f"{folder} is not a complete artefact ({error}); fit the auditor again.") from error
     if missing := ENTRIES - config.keys():
         raise ArtefactError(f"{folder} is damaged: its config.json lacks {min(missing)!r}; fit the auditor again.")

@@ -46,7 +46,8 @@ def estimate(task: Task, extractor: FeatureExtractor, trusted: Examples, inputs:
     start = time.perf_counter()
     task.predict(batch)
     seconds_per_pass = (time.perf_counter() - start) / len(batch)
-    passes = extractor.passes_per_input * (len(trusted) + inputs) + 3 * extractor.gradient_passes
+    blocks = 1 + -(-inputs // block)
+    passes = extractor.passes_per_input * (len(trusted) + inputs) + 3 * extractor.gradient_passes(blocks)
     return Estimate(
         seconds=passes * seconds_per_pass,
         memory_mb=(

@@ -37,8 +37,8 @@ def evaluate(
         seed: Seed of the bootstrap.
 
     Returns:
-        auroc with its bootstrap interval, auroc_filtered, TPR and realised FPR at 1 % and 5 %, asr, accuracy, and DER
-        with the threshold of `fpr` and with the best one after the fact; None where a figure has no meaning.
+        auroc with its bootstrap interval, auroc_filtered, TPR and realised FPR at `fpr`, 1 % and 5 %, asr, accuracy,
+        and DER with the threshold of `fpr` and with the best one after the fact; None where a figure has no meaning.
 
     Raises:
         ValueError: `inputs.anomalous` is not known.
@@ -49,7 +49,10 @@ def evaluate(
     low, high = auroc_interval(scores, truth, seed=seed)
     tpr_1, fpr_1 = tpr_and_realised_fpr(trusted_scores, scores, truth, 0.01)
     tpr_5, fpr_5 = tpr_and_realised_fpr(trusted_scores, scores, truth, 0.05)
+    cut = threshold(trusted_scores, fpr)
     figures = {
+        "tpr": rate_above(scores[truth], cut),
+        "realised_fpr": rate_above(scores[~truth], cut),
         "auroc": auroc(scores, truth),
         "auroc_low": low,
         "auroc_high": high,
@@ -57,7 +60,7 @@ def evaluate(
         "realised_fpr_1": fpr_1,
         "tpr_at_fpr_5": tpr_5,
         "realised_fpr_5": fpr_5,
-        **_attack_figures(inputs, truth, predictions, scores, threshold(trusted_scores, fpr)),
+        **_attack_figures(inputs, truth, predictions, scores, cut),
     }
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 

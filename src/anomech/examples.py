@@ -17,8 +17,8 @@ class Examples:
     """A batch of inputs and what is known about each.
 
     Attributes:
-        x: Inputs, float `[n, ...]`; images are `[n, channels, height, width]` in [0, 1].
-        y: True classes, int64 `[n]`, or None where unknown.
+        x: Inputs, float `[n, ...]`, kept in float32 on the CPU; images are `[n, channels, height, width]` in [0, 1].
+        y: True classes, int64 `[n]`, or targets of another kind of task; None where unknown.
         ids: A name for each input; by default its position.
         anomalous: Ground truth, bool `[n]`: was this input tampered with? Only for measuring.
         target: The class that the attacker wants, int64 `[n]`, -1 where there is none. Only for measuring.
@@ -38,6 +38,11 @@ class Examples:
             raise DataError(f"no examples: got a tensor of shape {list(self.x.shape)}; at least one input is needed.")
         if not self.x.is_floating_point():
             raise DataError(f"inputs must be floating point in [0, 1], got {self.x.dtype}; divide 8-bit images by 255.")
+        object.__setattr__(self, "x", self.x.detach().cpu().float())
+        for name in ("y", "target"):
+            if (labels := getattr(self, name)) is not None:
+                labels = labels.detach().cpu()
+                object.__setattr__(self, name, labels if labels.is_floating_point() else labels.long())
         if not self.ids:
             object.__setattr__(self, "ids", tuple(str(i) for i in range(len(self.x))))
         for name in ("y", "ids", "anomalous", "target"):

@@ -6,8 +6,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from anomech.calibration import Calibrator
-from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax
-from anomech.errors import ArtefactError
+from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax, TypicalConfidence
+from anomech.errors import ArtefactError, SettingsError
 from anomech.features import Activations, LossTraces
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
 
@@ -23,14 +23,21 @@ KINDS: dict[str, Any] = {
         MaxSoftmax,
         RMSpropSGLD,
         SGLD,
+        TypicalConfidence,
     )
 }
 
 
 def to_plain(settings: Any) -> Any:
-    """A settings object as nested dictionaries, each with its kind."""
+    """A settings object as nested dictionaries, each with its kind.
+
+    Raises:
+        SettingsError: A kind of the user's own, which could not be read again.
+    """
     if not is_dataclass(settings):
         return settings
+    if type(settings).__name__ not in KINDS:
+        raise SettingsError(f"{type(settings).__name__} is not a kind that anomech can write down and read again.")
     values = {f.name: to_plain(getattr(settings, f.name)) for f in fields(settings) if f.init}
     return {"kind": type(settings).__name__, **values}
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax
+from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
 from anomech.detectors.coupling import MEASURES, POOLINGS
 from anomech.features import Features
 
@@ -11,6 +11,7 @@ DETECTORS = [
     *(Coupling(measure=measure, pooling=pooling) for measure in MEASURES for pooling in POOLINGS),
     Mahalanobis(),
     MaxSoftmax(),
+    TypicalConfidence(),
 ]
 
 pytestmark = pytest.mark.parametrize("detector", DETECTORS, ids=str)
@@ -32,6 +33,8 @@ def unexplained(n, detector, seed=9):
     """Features that nothing explains: noise, and for a detector of doubt all classes alike."""
     noise = torch.randn(n, 12, generator=torch.Generator().manual_seed(seed))
     scale = 0.1 if isinstance(detector, MaxSoftmax) else 4.0
+    if isinstance(detector, TypicalConfidence):
+        scale = 40.0
     return Features({"layer": noise * scale}, torch.arange(n) % CLASSES)
 
 
@@ -60,6 +63,14 @@ def test_a_trusted_example_does_not_vouch_for_itself(detector: Detector):
     trusted.layers["layer"][0] = unexplained(1, detector).layers["layer"][0]
     scores = detector.fit(trusted).trusted_scores()
     assert scores[0] > scores[1:].quantile(0.8)
+
+
+def test_trusted_scores_do_not_depend_on_the_order_of_the_classes(detector: Detector):
+    trusted = planted(120, seed=1)
+    interleaved = detector.fit(trusted).trusted_scores()
+    by_class = trusted.predictions.argsort(stable=True)
+    ordered = detector.fit(trusted[by_class]).trusted_scores()
+    torch.testing.assert_close(ordered, interleaved[by_class], rtol=1e-4, atol=1e-5)
 
 
 def test_fitting_again_forgets(detector: Detector):

@@ -36,6 +36,12 @@ def test_noise_that_destroys_the_model_yields_no_scores(fashion, tmp_path):
         extractor.health(task, trusted, features)
 
 
+def test_losses_that_are_not_finite_yield_no_features(fashion, tmp_path):
+    task, _, inputs = fashion
+    with pytest.raises(ChainError, match="NaN or infinite"):
+        LossTraces(IsotropicNoise(chains=1, draws=2, sigma=1e30), keep="seed").extract(task, inputs, tmp_path)
+
+
 def test_an_unknown_way_of_keeping_is_refused():
     with pytest.raises(SettingsError, match="keep"):
         LossTraces(keep="weights")

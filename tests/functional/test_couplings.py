@@ -61,6 +61,12 @@ def test_pearson_ignores_scale_and_concordance_does_not():
     assert concordance(a, 0.1 * a).item() < 0.3
 
 
+@pytest.mark.parametrize("level", [1.0, 1e-12, 1e-30])
+def test_concordance_does_not_underflow(level):
+    a = (traces(3, 30).abs() * level).float()
+    torch.testing.assert_close(concordance(a, a).diag(), torch.ones(3))
+
+
 def test_pooling_by_hand():
     torch.testing.assert_close(mean_coupling(COUPLING), torch.tensor([0.4, 0.5]))
     torch.testing.assert_close(class_level_coupling(COUPLING, TRUSTED), torch.tensor([0.7, 0.7]))
@@ -92,7 +98,9 @@ def test_nearest_of_the_own_class_unless_it_is_rare():
     torch.testing.assert_close(rare, torch.tensor([0.9, 0.6]))
     left_out = torch.tensor([[True, True, True, False], [False, True, True, True]])
     masked = nearest_own_class_coupling(COUPLING, classes, TRUSTED, 1, left_out)
-    torch.testing.assert_close(masked, torch.tensor([0.9, 0.8]))
+    torch.testing.assert_close(masked, torch.tensor([-0.1, 0.4]))
+    unseen = nearest_own_class_coupling(COUPLING, torch.tensor([7, 7]), TRUSTED, 1)
+    assert unseen.tolist() == [NO_COUPLING, NO_COUPLING]
 
 
 def test_a_class_without_trusted_examples_has_the_lowest_coupling():

@@ -40,6 +40,11 @@ def test_failed_chains_raise(level):
         chain_health(traces(level=level), START, chains=2, chance_loss=2.3)
 
 
+def test_chains_that_do_not_move_raise():
+    with pytest.raises(ChainError, match="hardly differ from the trained one"):
+        chain_health(torch.full((5, 400), 0.2), START, chains=2, chance_loss=2.3)
+
+
 def test_survives_plain_data():
     health = chain_health(traces(draws=5), START, chains=2, chance_loss=math.inf)
     assert ChainHealth.from_plain(vars(health)) == health

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from anomech.errors import SettingsError
 from anomech.sampling import IsotropicNoise
 
 
@@ -11,3 +12,8 @@ def test_noise_has_the_given_scale_and_is_independent(regression):
     assert drawn.std().item() == pytest.approx(0.5, rel=0.03)
     assert drawn.mean().abs() < 0.03
     assert (drawn[1:] * drawn[:-1]).mean().abs() < 0.02
+
+
+def test_noise_without_scale_is_refused():
+    with pytest.raises(SettingsError, match="sigma"):
+        IsotropicNoise(sigma=0.0)

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import typer
 
+from anomech.auditor import Auditor
 from anomech.cli import options as o
 from anomech.cli.console import messages, results
 from anomech.cli.output import conclude, detection_table, figures, write_run
 from anomech.cli.runs import Outcome, Run, audit, fit, load_inputs, load_trusted
-from anomech.detectors import Detector, Mahalanobis, MaxSoftmax
+from anomech.detectors import Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
+from anomech.measure import measured
 from anomech.organisms.fashion import CLASS_NAMES
-from anomech.settings import from_plain
 from anomech.tasks import ClassificationTask
 
-BASELINES: tuple[Detector, ...] = (Mahalanobis(), MaxSoftmax())
+BASELINES: tuple[Detector, ...] = (Mahalanobis(), TypicalConfidence(), MaxSoftmax())
 
 
 def command(
@@ -39,18 +40,18 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     task = run.task()
     messages.print("The model: a Fashion-MNIST classifier with a backdoor. A small checkerboard makes it say T-shirt.")
     outcome = _audit(run, task, out)
-    measured = figures(outcome, seed=run.seed)
-    baselines = [_baseline(run, task, detector, out) for detector in BASELINES]
+    found = figures(outcome, seed=run.seed)
+    baselines = [_baseline(detector, outcome, seed=run.seed) for detector in BASELINES]
     title = "Audit of a backdoored Fashion-MNIST classifier"
-    write_run(out, run, outcome, measured, title=title, baselines=baselines, class_names=CLASS_NAMES)
+    write_run(out, run, outcome, found, title=title, baselines=baselines, class_names=CLASS_NAMES)
     if not as_json:
-        results.print(detection_table([measured, *baselines], title=_scene(outcome)))
-    conclude(out, outcome, measured, as_json=as_json)
+        results.print(detection_table([found, *baselines], title=_scene(outcome)))
+    conclude(out, outcome, found, as_json=as_json)
     return 0
 
 
 def _scene(outcome: Outcome) -> str:
-    triggered = sum(name.endswith("+trigger") for name in outcome.inputs.ids)
+    triggered = 0 if outcome.inputs.anomalous is None else int(outcome.inputs.anomalous.sum())
     return f"{len(outcome.inputs):,} inputs, {triggered:,} with the trigger; thresholds from trusted examples alone"
 
 
@@ -60,9 +61,9 @@ def _audit(run: Run, task: ClassificationTask, out: Path) -> Outcome:
     return audit(auditor, inputs, usage)
 
 
-def _baseline(run: Run, task: ClassificationTask, detector: Detector, out: Path) -> dict[str, object]:
-    calibrator = from_plain(run.calibrator)
-    baseline = Run.of(
-        "demo", detector, fpr=calibrator.fpr, fdr=calibrator.fdr, seed=run.seed, batch_size=run.batch_size
-    )
-    return figures(_audit(baseline, task, out), seed=run.seed)
+def _baseline(detector: Detector, outcome: Outcome, *, seed: int) -> dict[str, object]:
+    """Figures of a detector that is given the same trusted examples and the same inputs."""
+    auditor = Auditor(outcome.auditor.task, detector, calibrator=outcome.auditor.calibrator)
+    with measured(auditor.task) as usage:
+        auditor.fit(outcome.auditor.reference)
+    return figures(audit(auditor, outcome.inputs, usage), seed=seed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from typing import Any, NoReturn
 
+import torch
 import typer
 from rich.markup import escape
 from typer.core import TyperGroup
@@ -48,10 +50,14 @@ app.command("bench")(bench.command)
 def main() -> None:
     """Run a command; failures end in one clear sentence."""
     show_log()
+    # A polite request to stop ends as Ctrl-C does: nothing half-written, no temporary files.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except AnomechError as error:
         _fail(str(error))
+    except torch.OutOfMemoryError:
+        _fail("the device is out of memory; take a smaller --batch-size, or --device cpu.")
     except OSError as error:
         _fail(f"{error.strerror or error} ({error.filename or 'no file'}).")
     except Exception:  # a bug; Python's own status for it, 1, would say that anomalies were found

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax
+from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
 from anomech.errors import SettingsError
 from anomech.features import LossTraces
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
@@ -26,6 +26,7 @@ class DetectorName(StrEnum):
     NOISE = "noise"
     MAHALANOBIS = "mahalanobis"
     MAX_SOFTMAX = "max-softmax"
+    TYPICAL_CONFIDENCE = "typical-confidence"
 
 
 def build_detector(name: DetectorName, *, seed: int, assignments: Sequence[str] = ()) -> Detector:
@@ -56,6 +57,8 @@ def _named(name: DetectorName) -> Detector:
             return Mahalanobis()
         case DetectorName.MAX_SOFTMAX:
             return MaxSoftmax()
+        case DetectorName.TYPICAL_CONFIDENCE:
+            return TypicalConfidence()
         case DetectorName.PAPER:
             return Coupling(features=LossTraces(RMSpropSGLD.paper()), measure="pearson", pooling="class-level")
         case _:

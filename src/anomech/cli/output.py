@@ -28,6 +28,7 @@ NAMES = {
     "MaxSoftmax": "max-softmax",
     "RMSpropSGLD": "sampling",
     "SGLD": "sgld",
+    "TypicalConfidence": "typical-conf.",
 }
 
 
@@ -82,6 +83,7 @@ def write_run(
     auditor = outcome.auditor
     config = {
         "run": run.plain(),
+        "auditor": auditor.settings(),
         "model_sha256": auditor.task.model_sha256(),
         "trusted_sha256": auditor.reference.sha256(),
         "inputs_sha256": outcome.inputs.sha256(),

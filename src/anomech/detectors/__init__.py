@@ -4,5 +4,6 @@ from anomech.detectors.base import Detector
 from anomech.detectors.coupling import Coupling
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.detectors.max_softmax import MaxSoftmax
+from anomech.detectors.typical_confidence import TypicalConfidence
 
-__all__ = ["Coupling", "Detector", "Mahalanobis", "MaxSoftmax"]
+__all__ = ["Coupling", "Detector", "Mahalanobis", "MaxSoftmax", "TypicalConfidence"]

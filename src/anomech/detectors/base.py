@@ -39,12 +39,19 @@ class Detector(ABC):
     def trusted_scores(self) -> Tensor:
         """Score of each trusted example as if it were new, `[n]`: fitted on the other folds of ten."""
         scores = torch.empty(len(self.trusted))
-        fold_of = torch.arange(len(self.trusted)) % FOLDS
-        for fold in fold_of.unique():
+        # Every fold holds its share of every class, whatever the order of the examples.
+        fold_of = torch.empty(len(self.trusted), dtype=torch.int64)
+        fold_of[self.trusted.predictions.argsort(stable=True)] = torch.arange(len(self.trusted)) % FOLDS
+        for fold in range(min(FOLDS, len(self.trusted))):
             held_out = (fold_of == fold).nonzero().flatten()
             others = (fold_of != fold).nonzero().flatten()
             scores[held_out] = replace(self).fit(self.trusted[others]).score(self.trusted[held_out])
         return scores
+
+    def vouchers(self, inputs: Features, k: int) -> tuple[Tensor, Tensor]:
+        """Couplings and positions of the k trusted examples that speak for each input, `[m, k]` each, best first."""
+        couplings, positions = self.coupling(inputs).topk(k, dim=1)
+        return couplings, positions
 
     def coupling(self, inputs: Features) -> Tensor:
         """How close each trusted example is to each input, `[m, n]` in [-1, 1]; by default Pearson's correlation."""

@@ -1,6 +1,6 @@
 """Functional attribution: an input is anomalous when no trusted example is coupled to it.
 
-Source: arXiv 2604.18970, section 4.
+Source: arXiv 2604.18970.
 """
 
 from __future__ import annotations
@@ -69,6 +69,22 @@ class Coupling(Detector):
     def coupling(self, inputs: Features) -> Tensor:
         """`[m, n]`."""
         return MEASURES[self.measure](inputs.only_layer, self.trusted.only_layer)
+
+    def vouchers(self, inputs: Features, k: int) -> tuple[Tensor, Tensor]:
+        """As the score reads them: where the pooling looks at the own class, its examples come first."""
+        coupling = self.coupling(inputs)
+        own = inputs.predictions[:, None] == self.trusted.predictions
+        rare = own.sum(dim=1, keepdim=True) < 2 * self.k
+        match self.pooling:
+            case "own-class":
+                first = own
+            case "nearest-own-class":
+                first = own & ~rare
+            case _:
+                first = torch.zeros_like(own)
+        # Couplings lie in [-1, 1]: 3 lifts the first above all others and keeps their order.
+        positions = (coupling.double() + 3.0 * first).topk(k, dim=1).indices
+        return coupling.gather(1, positions), positions
 
     def _pool(self, coupling: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
         trusted_classes = self.trusted.predictions

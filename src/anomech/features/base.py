@@ -53,9 +53,8 @@ class FeatureExtractor(ABC):
         """Forward passes that scoring an input takes."""
         return 1
 
-    @property
-    def gradient_passes(self) -> int:
-        """Inputs passed forward and backward to fit."""
+    def gradient_passes(self, blocks: int) -> int:
+        """Inputs passed forward and backward to fit and to extract from so many blocks of inputs."""
         return 0
 
     def working_bytes(self, model: nn.Module) -> int:

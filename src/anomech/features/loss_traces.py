@@ -1,6 +1,6 @@
 """Loss traces: how the loss of each input moves while the weights are sampled around the trained ones.
 
-Source: Mechanistic Anomaly Detection via Functional Attribution (arXiv 2604.18970), section 4; the normalised
+Source: Mechanistic Anomaly Detection via Functional Attribution (arXiv 2604.18970); the normalised
 covariance of two traces estimates the Bayesian influence function (arXiv 2509.26544).
 """
 
@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from anomech.errors import SettingsError
+from anomech.disk import disk_errors
+from anomech.errors import ChainError, SettingsError
 from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
 from anomech.progress import Track, silent
@@ -23,8 +24,9 @@ from anomech.sampling import RMSpropSGLD, Sampler
 from anomech.sampling.flat import FlatModel
 from anomech.sampling.health import ChainHealth, chain_health
 from anomech.sampling.store import SHARD_BYTES, bytes_per_draw, read_draws, write_draws
-from anomech.storage import storage_errors
 from anomech.tasks import Task
+
+WORKING_COPIES = 10
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,13 @@ class LossTraces(FeatureExtractor):
         """One a draw, and one for the prediction."""
         return self.sampler.total_draws + 1
 
-    @property
-    def gradient_passes(self) -> int:
-        """Inputs that the chains take gradients on."""
-        return self.sampler.gradient_passes
+    def gradient_passes(self, blocks: int) -> int:
+        """Inputs that the chains take gradients on: once, or again for every block where draws are not kept."""
+        return self.sampler.gradient_passes * (1 if self.keep == "draws" else blocks)
 
     def working_bytes(self, model: nn.Module) -> int:
-        """A float32 copy of the weights, their gradient, anchor, preconditioner and noise, and a shard of draws."""
-        return 5 * 4 * _count(model.parameters()) + SHARD_BYTES
+        """Copies of weights, gradient, anchor, preconditioner, noise and temporaries, and a shard of draws twice."""
+        return WORKING_COPIES * 4 * _count(model.parameters()) + 2 * SHARD_BYTES
 
     def disk_bytes(self, model: nn.Module) -> int:
         """The draws, if they are kept."""
@@ -75,7 +76,7 @@ class LossTraces(FeatureExtractor):
             draws = self.sampler.draw(task, examples)
             write_draws(folder, track(draws, "sampling weights", self.sampler.total_draws), task.model)
         elif examples is not None and examples.y is not None:
-            with storage_errors(folder, choose="TMPDIR"):
+            with disk_errors(folder, choose="TMPDIR"):
                 save_file({"x": examples.x.contiguous(), "y": examples.y}, folder / "sampling.safetensors")
 
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
@@ -85,6 +86,8 @@ class LossTraces(FeatureExtractor):
         draws = track(self._draws(task, folder), f"loss traces of {len(examples):,} inputs", len(traces))
         for row, flat in zip(traces, draws, strict=True):
             row.copy_(task.losses(flat.model, examples, predictions))
+        if not traces.isfinite().all():
+            raise ChainError("the sampled models give NaN or infinite losses; lower step_size, or raise gamma.")
         return Features({"loss": traces.T.contiguous()}, predictions)
 
     def health(self, task: Task, examples: Examples, features: Features) -> ChainHealth:

@@ -36,5 +36,5 @@ def effective_sample_size(statistic: Tensor) -> float:
     pairs = correlation[: draws // 2 * 2].reshape(-1, 2).sum(dim=1)
     negative = (pairs <= 0).nonzero().flatten()
     kept = pairs[: int(negative[0])] if len(negative) else pairs
-    time = (2 * kept.cummin(dim=0).values.sum() - 1).clamp_min(1 / (chains * draws)) if len(kept) else torch.tensor(1.0)
+    time = 2 * kept.cummin(dim=0).values.sum() - 1
     return float(chains * draws / time.clamp_min(1.0))

@@ -4,7 +4,7 @@ A coupling matrix is `[m, n]`: m inputs by n trusted examples, in [-1, 1], highe
 explains the input. Every pooling takes an optional bool mask `[m, n]` of the pairs that count, so that a trusted
 example can be scored against all the others.
 
-Source: Mechanistic Anomaly Detection via Functional Attribution (arXiv 2604.18970), section 4.
+Source: Mechanistic Anomaly Detection via Functional Attribution (arXiv 2604.18970).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         `[m, n]`.
     """
-    return (_standardise(a) @ _standardise(b).T).clamp(-1, 1)
+    return (_standardise(a.double()) @ _standardise(b.double()).T).clamp(-1, 1).to(a.dtype)
 
 
 def concordance(a: Tensor, b: Tensor) -> Tensor:
@@ -41,10 +41,13 @@ def concordance(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         `[m, n]`.
     """
-    mean_a, mean_b = a.mean(dim=1), b.mean(dim=1)
-    covariance = (a - mean_a[:, None]) @ (b - mean_b[:, None]).T / a.shape[1]
-    spread = a.var(dim=1, correction=0)[:, None] + b.var(dim=1, correction=0) + (mean_a[:, None] - mean_b) ** 2
-    return torch.where(spread > 0, 2 * covariance / spread.clamp_min(torch.finfo(a.dtype).tiny), 0.0).clamp(-1, 1)
+    # Traces of confident predictions are so small that their squares underflow in single precision.
+    x, y = a.double(), b.double()
+    mean_x, mean_y = x.mean(dim=1), y.mean(dim=1)
+    covariance = (x - mean_x[:, None]) @ (y - mean_y[:, None]).T / x.shape[1]
+    spread = x.var(dim=1, correction=0)[:, None] + y.var(dim=1, correction=0) + (mean_x[:, None] - mean_y) ** 2
+    ratio = torch.where(spread > 0, 2 * covariance / spread.clamp_min(torch.finfo(x.dtype).tiny), 0.0)
+    return ratio.clamp(-1, 1).to(a.dtype)
 
 
 def mean_coupling(coupling: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -85,13 +88,15 @@ def nearest_own_class_coupling(
 ) -> Tensor:
     """Mean over the k closest of the input's own class; over the k closest of all where that class is rare, `[m]`.
 
-    A class is rare when fewer than 2 k of its trusted examples count. Its examples have few to vouch for them, so their
-    scores would be the highest of all, and on trusted examples such scores set the threshold.
+    A class is rare when it has 1 to 2 k - 1 trusted examples. These have few to vouch for them, so their scores would
+    be the highest of all, and set the threshold. A class that has none gets `NO_COUPLING`.
     """
     mask = torch.ones_like(coupling, dtype=torch.bool) if mask is None else mask
-    own = mask & (classes[:, None] == trusted_classes)
-    rare = own.sum(dim=1) < 2 * k
-    return torch.where(rare, nearest_coupling(coupling, k, mask), nearest_coupling(coupling, k, own))
+    own = classes[:, None] == trusted_classes
+    # Counted without the mask: a trusted example that is left out must be treated as a new input of its class is.
+    count = own.sum(dim=1)
+    pooled = torch.where(count < 2 * k, nearest_coupling(coupling, k, mask), nearest_coupling(coupling, k, mask & own))
+    return torch.where(count > 0, pooled, NO_COUPLING)
 
 
 def _standardise(a: Tensor) -> Tensor:

@@ -22,15 +22,15 @@ def auroc_interval(
     """Percentile bootstrap interval of the AUROC, clean and anomalous inputs resampled apart."""
     if anomalous.all() or not anomalous.any():
         return float("nan"), float("nan")
-    # A resample is a multinomial count of each distinct score: all resamples are drawn and ranked at once.
+    # A resample is a multinomial count of each distinct score.
     distinct, positions = np.unique(scores.numpy(), return_inverse=True)
+    counts = [np.bincount(positions[kept], minlength=len(distinct)) for kept in (~anomalous.numpy(), anomalous.numpy())]
     generator = np.random.default_rng(seed)
-    clean, bad = (
-        generator.multinomial(kept.sum(), np.bincount(positions[kept], minlength=len(distinct)) / kept.sum(), resamples)
-        for kept in (~anomalous.numpy(), anomalous.numpy())
-    )
-    below = clean.cumsum(axis=1) - clean / 2
-    values = (bad * below).sum(axis=1) / (clean[0].sum() * bad[0].sum())
+    values = np.empty(resamples)
+    for i in range(resamples):
+        clean, bad = (generator.multinomial(c.sum(), c / c.sum()) for c in counts)
+        values[i] = bad @ (clean.cumsum() - clean / 2)
+    values /= counts[0].sum() * counts[1].sum()
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from anomech.storage import storage_errors
+from anomech.disk import disk_errors
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         StorageError: The disk is full or `path` cannot be written.
     """
     path = path.resolve()
-    with storage_errors(path):
+    with disk_errors(path):
         partial = _partial(path, path.suffix)
         try:
             yield partial
@@ -51,7 +51,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         StorageError: The disk is full or `path` cannot be written.
     """
     path = path.resolve()
-    with storage_errors(path):
+    with disk_errors(path):
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         partial = _partial(path)

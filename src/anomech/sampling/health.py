@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from anomech.errors import ChainError
@@ -14,6 +15,8 @@ from anomech.functional.chains import effective_sample_size, split_r_hat
 
 LARGEST_R_HAT = 1.2
 SMALLEST_SAMPLE = 25.0
+STILL = 1e-5
+"""Share of its mean that the loss of a typical example must at least vary by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,12 @@ def chain_health(traces: Tensor, start: Tensor, *, chains: int, chance_loss: flo
     if not math.isfinite(health.mean_loss):
         raise ChainError(
             "the sampled models give NaN or infinite losses; lower step_size, or raise gamma (or lower sigma)."
+        )
+    exact = traces.double()
+    if float((exact.std(dim=1) / exact.mean(dim=1).abs().clamp_min(torch.finfo(torch.float64).tiny)).median()) <= STILL:
+        raise ChainError(
+            "the sampled models hardly differ from the trained one, so their losses say nothing; "
+            "raise step_size or draws, or lower gamma (or raise sigma)."
         )
     if health.mean_loss >= chance_loss:
         raise ChainError(

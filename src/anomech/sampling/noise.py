@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 
+from anomech.errors import SettingsError
 from anomech.examples import Examples
 from anomech.sampling.base import Sampler
 from anomech.sampling.flat import FlatModel
@@ -25,6 +26,11 @@ class IsotropicNoise(Sampler):
     needs_examples: ClassVar[bool] = False
 
     sigma: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.sigma > 0:
+            raise SettingsError(f"sigma must be positive, got {self.sigma}.")
 
     @property
     def gradient_passes(self) -> int:

@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from anomech.disk import disk_errors
 from anomech.errors import ArtefactError
 from anomech.functional.quantization import BLOCK, dequantize, quantize
 from anomech.sampling.flat import FlatModel
-from anomech.storage import storage_errors
 
 SHARD_BYTES = 32 * 2**20
 
@@ -71,5 +71,5 @@ def read_draws(folder: Path, model: nn.Module) -> Iterator[FlatModel]:
 
 def _write_shard(folder: Path, number: int, shard: dict[str, Tensor], filled: int) -> None:
     kept = {name: values[:filled].contiguous() for name, values in shard.items()}
-    with storage_errors(folder, choose="TMPDIR"):
+    with disk_errors(folder, choose="TMPDIR"):
         save_file(kept, folder / f"draws-{number:05d}.safetensors")

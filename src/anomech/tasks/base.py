@@ -59,6 +59,9 @@ class Task(ABC):
         """Loss of a model that knows nothing about inputs such as these; infinite where there is no such figure."""
         return math.inf
 
+    def check_labels(self, examples: Examples) -> None:  # noqa: B027
+        """Raises DataError where labels make no sense for the model; by default they are not looked at."""
+
     def predict(self, examples: Examples) -> Tensor:
         """The model's own outputs on the examples, on the CPU."""
         with torch.no_grad():

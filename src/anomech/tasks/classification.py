@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from anomech.errors import ModelError
+from anomech.errors import DataError, ModelError
 from anomech.examples import Examples
 from anomech.functional.losses import cross_entropy
 from anomech.tasks.base import Task
@@ -45,6 +45,17 @@ class ClassificationTask(Task):
     def chance_loss(self, examples: Examples) -> float:
         """Logarithm of the number of classes."""
         return math.log(self.count_classes(examples.x[:1]))
+
+    def check_labels(self, examples: Examples) -> None:
+        """Raises DataError unless every label is a class of the model."""
+        if examples.y is not None and examples.y.is_floating_point():
+            raise DataError(f"labels are {examples.y.dtype}; give classes as integers.")
+        classes = self.count_classes(examples.x[:1])
+        if examples.y is not None and not ((examples.y >= 0) & (examples.y < classes)).all():
+            low, high = int(examples.y.min()), int(examples.y.max())
+            raise DataError(
+                f"labels range from {low} to {high}, the model has classes 0 to {classes - 1}; correct them."
+            )
 
     def count_classes(self, x: Tensor) -> int:
         """Number of classes that the model tells apart, found by running it on inputs `[n, ...]`."""

@@ -25,7 +25,7 @@ REFUSED = {
 
 
 @contextmanager
-def storage_errors(path: Path, *, choose: str = "--out") -> Iterator[None]:
+def disk_errors(path: Path, *, choose: str = "--out") -> Iterator[None]:
     """Turn the failure of what writes to `path` into a `StorageError` that says what to do.
 
     Args:
