@@ -28,7 +28,7 @@ NAMES = {
     "MaxSoftmax": "max-softmax",
     "RMSpropSGLD": "sampling",
     "SGLD": "sgld",
-    "TypicalConfidence": "typical-conf.",
+    "TypicalConfidence": "typical-confidence",
 }
 
 
@@ -121,10 +121,10 @@ def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_jso
 
 
 def detection_table(rows: Sequence[Figures], *, title: str) -> Table:
-    """Detection figures side by side; thresholds are set on trusted data alone."""
-    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=SIMPLE_HEAD)
+    """Detection figures side by side, fitting in 80 columns; thresholds are set on trusted data alone."""
+    table = Table(title=title, title_justify="left", padding=0, box=SIMPLE_HEAD)
     table.add_column("detector", no_wrap=True)
-    for heading in ("AUROC\n95 % interval", "TPR\nat 1 %", "real\nFPR", "TPR\nat 5 %", "real\nFPR", "DER", "s"):
+    for heading in ("AUROC\n95 % interval", "TPR %\nat 1 %", "real\nFPR %", "TPR %\nat 5 %", "real\nFPR %", "DER", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         rates = [_percent(row[f"{kind}_{rate}"]) for rate in (1, 5) for kind in ("tpr_at_fpr", "realised_fpr")]
@@ -138,4 +138,4 @@ def _number(value: float | None) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return "–" if value is None else f"{100 * value:.1f}"
