@@ -11,8 +11,8 @@ MISSING = "–"
 
 
 def fixed(value: float, decimals: int) -> str:
-    """With thousands separators and a true minus sign."""
-    return f"{value:,.{decimals}f}".replace("-", "−")
+    """With thousands separators, a true minus sign, and no minus before zero."""
+    return f"{value:z,.{decimals}f}".replace("-", "−")
 
 
 def known(value: Any, decimals: int, *, scale: float = 1.0, unit: str = "") -> str:
