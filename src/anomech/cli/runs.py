@@ -109,14 +109,14 @@ def load_trusted(run: Run, task: ClassificationTask) -> Examples:
     """The trusted examples of a run, with labels."""
     if run.trusted is None:
         return demo_split(seed=run.seed)[0]
-    return load_examples(Path(run.trusted), labelled=True, classes=task.count_classes)
+    return load_examples(Path(run.trusted), labelled=True, classes=task.count_classes, track=track)
 
 
 def load_inputs(run: Run, task: ClassificationTask) -> Examples:
     """The inputs of a run."""
     if run.inputs is None:
         return demo_split(seed=run.seed)[1]
-    return load_examples(Path(run.inputs), labelled=False, classes=task.count_classes)
+    return load_examples(Path(run.inputs), labelled=False, classes=task.count_classes, track=track)
 
 
 def fit(run: Run, task: ClassificationTask, trusted: Examples, *, inputs: int, out: Path) -> tuple[Auditor, Usage]:

@@ -13,19 +13,23 @@ from anomech.examples import Examples
 from anomech.io.folders import read_folder
 from anomech.io.npz import read_npz
 from anomech.io.parquet import read_parquet
+from anomech.progress import Track, silent
 
 logger = logging.getLogger(__name__)
 
 ACCEPTED = "a folder of images, an .npz file with an array `x`, or a .parquet file with an image column"
 
 
-def load_examples(path: Path, *, labelled: bool, classes: Callable[[Tensor], int] | None = None) -> Examples:
+def load_examples(
+    path: Path, *, labelled: bool, classes: Callable[[Tensor], int] | None = None, track: Track = silent
+) -> Examples:
     """Examples of whatever kind `path` is.
 
     Args:
         path: A folder of images (see `read_folder`), an `.npz` file (`read_npz`) or a `.parquet` file (`read_parquet`).
         labelled: Whether every example must have a true class, as trusted examples must.
         classes: Tells, from inputs `[n, ...]`, how many classes the model has; true classes must lie below it.
+        track: How progress on a folder of images is reported.
 
     Returns:
         Examples with `x` float32 `[n, channels, height, width]` in [0, 1].
@@ -34,7 +38,7 @@ def load_examples(path: Path, *, labelled: bool, classes: Callable[[Tensor], int
         DataError: The path is missing, of no accepted kind or unreadable, or its images or labels cannot be used.
     """
     try:
-        examples = _read(path, classes)
+        examples = _read(path, classes, track)
         _check_labels(examples, labelled, None if classes is None else classes(examples.x[:1]))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
@@ -44,9 +48,9 @@ def load_examples(path: Path, *, labelled: bool, classes: Callable[[Tensor], int
     return examples
 
 
-def _read(path: Path, classes: Callable[[Tensor], int] | None) -> Examples:
+def _read(path: Path, classes: Callable[[Tensor], int] | None, track: Track) -> Examples:
     if path.is_dir():
-        return read_folder(path, classes)
+        return read_folder(path, classes, track=track)
     if not path.exists():
         raise DataError(f"no such file or folder; give {ACCEPTED}.")
     readers = {".npz": read_npz, ".parquet": read_parquet}

@@ -12,11 +12,12 @@ from torch import Tensor
 from anomech.errors import DataError
 from anomech.examples import Examples
 from anomech.io.images import decode_images
+from anomech.progress import Track, silent
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def read_folder(folder: Path, classes: Callable[[Tensor], int] | None = None) -> Examples:
+def read_folder(folder: Path, classes: Callable[[Tensor], int] | None = None, *, track: Track = silent) -> Examples:
     """Images in one subfolder per class, or directly in `folder` and then without labels.
 
     Files of other types and hidden files are ignored. Subfolders that are all named by an integer have that class;
@@ -26,6 +27,7 @@ def read_folder(folder: Path, classes: Callable[[Tensor], int] | None = None) ->
         folder: The folder.
         classes: Tells, from inputs `[n, ...]`, how many classes the model has; subfolders that have no integer names
             must be as many.
+        track: How progress is reported.
 
     Returns:
         Examples whose ids are paths relative to `folder`.
@@ -44,7 +46,8 @@ def read_folder(folder: Path, classes: Callable[[Tensor], int] | None = None) ->
             "put all images into class subfolders, or none."
         )
     ids = tuple(image.relative_to(folder).as_posix() for image in flat + nested)
-    x = decode_images((name, (folder / name).read_bytes()) for name in ids)
+    files = ((name, (folder / name).read_bytes()) for name in ids)
+    x = decode_images(track(files, f"reading {folder.name}", len(ids)))
     if flat:
         return Examples(x=x, ids=ids)
     class_of = _class_indices([f.name for f in subfolders], None if classes is None else classes(x[:1]))
