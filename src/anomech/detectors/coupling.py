@@ -17,6 +17,7 @@ from anomech.features import FeatureExtractor, Features, LossTraces
 from anomech.functional.couplings import (
     class_level_coupling,
     concordance,
+    is_rare,
     mean_coupling,
     nearest_coupling,
     nearest_own_class_coupling,
@@ -74,12 +75,11 @@ class Coupling(Detector):
         """As the score reads them: where the pooling looks at the own class, its examples come first."""
         coupling = self.coupling(inputs)
         own = inputs.predictions[:, None] == self.trusted.predictions
-        rare = own.sum(dim=1, keepdim=True) < 2 * self.k
         match self.pooling:
             case "own-class":
                 first = own
             case "nearest-own-class":
-                first = own & ~rare
+                first = own & ~is_rare(own, self.k)[:, None]
             case _:
                 first = torch.zeros_like(own)
         # Couplings lie in [-1, 1]: 3 lifts the first above all others and keeps their order.

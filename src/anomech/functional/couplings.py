@@ -88,15 +88,21 @@ def nearest_own_class_coupling(
 ) -> Tensor:
     """Mean over the k closest of the input's own class; over the k closest of all where that class is rare, `[m]`.
 
-    A class is rare when it has 1 to 2 k - 1 trusted examples. These have few to vouch for them, so their scores would
-    be the highest of all, and set the threshold. A class that has none gets `NO_COUPLING`.
+    Examples of a rare class (`is_rare`) have few to vouch for them, so their scores would be the highest of all, and
+    set the threshold. A class that has none gets `NO_COUPLING`.
     """
     mask = torch.ones_like(coupling, dtype=torch.bool) if mask is None else mask
     own = classes[:, None] == trusted_classes
     # Counted without the mask: a trusted example that is left out must be treated as a new input of its class is.
-    count = own.sum(dim=1)
-    pooled = torch.where(count < 2 * k, nearest_coupling(coupling, k, mask), nearest_coupling(coupling, k, mask & own))
-    return torch.where(count > 0, pooled, NO_COUPLING)
+    pooled = torch.where(
+        is_rare(own, k), nearest_coupling(coupling, k, mask), nearest_coupling(coupling, k, mask & own)
+    )
+    return torch.where(own.any(dim=1), pooled, NO_COUPLING)
+
+
+def is_rare(own: Tensor, k: int) -> Tensor:
+    """Whether fewer than 2 k trusted examples are of the input's own class, bool `[m]`, from `own`, bool `[m, n]`."""
+    return own.sum(dim=1) < 2 * k
 
 
 def _standardise(a: Tensor) -> Tensor:
