@@ -5,8 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from anomech import Auditor, Calibrator, ClassificationTask, Coupling, Examples, LossTraces, Mahalanobis, RMSpropSGLD
-from anomech.errors import ArtefactError, DataError, StorageError
+from anomech import (
+    Auditor,
+    Calibrator,
+    ClassificationTask,
+    Examples,
+    LossTraces,
+    Mahalanobis,
+    RMSpropSGLD,
+    TraceCoupling,
+)
+from anomech.errors import ArtefactError, DataError, SettingsError, StorageError
 from anomech.organisms.fashion import shipped_model
 from anomech.organisms.models import SmallCNN
 from anomech.sampling import IsotropicNoise
@@ -17,7 +26,7 @@ QUICK = RMSpropSGLD(chains=2, draws=10, burn_in=10, thin=1)
 @pytest.fixture(scope="module")
 def fitted(fashion):
     task, trusted, _ = fashion
-    return Auditor(task, Coupling(features=LossTraces(QUICK)), calibrator=Calibrator(fpr=0.05)).fit(trusted)
+    return Auditor(task, TraceCoupling(features=LossTraces(QUICK)), calibrator=Calibrator(fpr=0.05)).fit(trusted)
 
 
 def same(a, b):
@@ -42,7 +51,7 @@ def test_gradients_and_scores_use_different_trusted_examples(fitted, fashion):
 def test_examples_of_the_samplers_own_leave_the_trusted_whole(fashion):
     task, trusted, inputs = fashion
     sampling = inputs[~inputs.anomalous]
-    auditor = Auditor(task, Coupling(features=LossTraces(QUICK))).fit(trusted, sampling=sampling)
+    auditor = Auditor(task, TraceCoupling(features=LossTraces(QUICK))).fit(trusted, sampling=sampling)
     assert auditor.reference is trusted
 
 
@@ -63,7 +72,7 @@ def test_vouchers_are_the_most_coupled_trusted_examples(fitted, fashion):
 @pytest.mark.parametrize("keep", ["draws", "seed"])
 def test_a_loaded_auditor_gives_the_same_verdicts(fashion, tmp_path, keep):
     task, trusted, inputs = fashion
-    auditor = Auditor(task, Coupling(features=LossTraces(QUICK, keep=keep))).fit(trusted)
+    auditor = Auditor(task, TraceCoupling(features=LossTraces(QUICK, keep=keep))).fit(trusted)
     expected = auditor.audit(inputs)
     auditor.save(tmp_path / "auditor")
     loaded = Auditor.load(tmp_path / "auditor", task.model)
@@ -107,7 +116,7 @@ def test_a_model_that_answers_differently_with_equal_weights_is_refused(fitted, 
 
 def test_draws_that_cannot_be_repeated_are_noticed(fashion, tmp_path):
     task, trusted, _ = fashion
-    Auditor(task, Coupling(features=LossTraces(QUICK, keep="seed"))).fit(trusted).save(tmp_path / "a")
+    Auditor(task, TraceCoupling(features=LossTraces(QUICK, keep="seed"))).fit(trusted).save(tmp_path / "a")
     config = json.loads((tmp_path / "a" / "config.json").read_text())
     config["detector"]["features"]["sampler"]["seed"] = 99
     (tmp_path / "a" / "config.json").write_text(json.dumps(config))
@@ -150,7 +159,7 @@ def test_a_model_without_second_derivatives_and_with_unused_weights_is_sampled(f
 
     _, trusted, inputs = fashion
     torch.manual_seed(0)
-    auditor = Auditor(ClassificationTask(Attention()), Coupling(features=LossTraces(replace(QUICK, gamma=1e5))))
+    auditor = Auditor(ClassificationTask(Attention()), TraceCoupling(features=LossTraces(replace(QUICK, gamma=1e5))))
     assert auditor.fit(trusted).audit(inputs).scores.isfinite().all()
 
 
@@ -183,7 +192,7 @@ def test_saving_over_an_earlier_artefact_replaces_it(fitted, fashion, tmp_path):
     task, trusted, _ = fashion
     Auditor(task, Mahalanobis()).fit(trusted).save(tmp_path / "a")
     fitted.save(tmp_path / "a")
-    assert isinstance(Auditor.load(tmp_path / "a", task).detector, Coupling)
+    assert isinstance(Auditor.load(tmp_path / "a", task).detector, TraceCoupling)
 
 
 def test_too_few_or_one_class_trusted_are_refused(fashion):
@@ -194,11 +203,12 @@ def test_too_few_or_one_class_trusted_are_refused(fashion):
         Auditor(task, Mahalanobis()).fit(trusted[trusted.y == 3])
 
 
-def test_sampling_needs_labels(fashion):
+def test_sampling_needs_labels_and_gradients_do_not(fashion):
     task, trusted, _ = fashion
     with pytest.raises(DataError, match="need labels"):
-        Auditor(task).fit(Examples(x=trusted.x))
-    unlabelled = Auditor(task, Coupling(features=LossTraces(IsotropicNoise(chains=1, draws=3))))
+        Auditor(task, TraceCoupling()).fit(Examples(x=trusted.x))
+    assert len(Auditor(task).fit(Examples(x=trusted.x)).reference) == len(trusted)
+    unlabelled = Auditor(task, TraceCoupling(features=LossTraces(IsotropicNoise(chains=1, draws=3))))
     assert len(unlabelled.fit(Examples(x=trusted.x)).reference) == len(trusted)
 
 
@@ -221,13 +231,55 @@ def test_a_model_with_tied_weights_and_without_batch_norm_can_be_audited():
     x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     task = ClassificationTask(Tied(), device="cpu")
     examples = Examples(x=x, y=torch.arange(60) % 4)
-    verdicts = Auditor(task, Coupling(features=LossTraces(QUICK))).fit(examples).audit(examples)
+    verdicts = Auditor(task, TraceCoupling(features=LossTraces(QUICK))).fit(examples).audit(examples)
     assert verdicts.scores.isfinite().all()
 
 
 def test_a_frozen_model_is_sampled_all_the_same(fashion):
     _, trusted, inputs = fashion
     model = shipped_model().requires_grad_(False)
-    auditor = Auditor(ClassificationTask(model), Coupling(features=LossTraces(QUICK))).fit(trusted)
+    auditor = Auditor(ClassificationTask(model), TraceCoupling(features=LossTraces(QUICK))).fit(trusted)
     assert auditor.audit(inputs).scores.std() > 0
     assert not any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("cut", [1, 7, 64])
+def test_verdicts_do_not_depend_on_how_a_stream_is_cut(fashion, cut):
+    task, trusted, inputs = fashion
+    auditor = Auditor(task, calibrator=Calibrator(fpr=0.05)).fit(trusted)
+    whole = auditor.audit(inputs)
+    parts = list(auditor.stream(inputs.blocks(cut)))
+    assert sum((part.ids for part in parts), ()) == whole.ids
+    torch.testing.assert_close(torch.cat([part.scores for part in parts]), whole.scores, rtol=1e-4, atol=1e-4)
+    changed = (torch.cat([part.p_values for part in parts]) - whole.p_values).abs()
+    assert changed.max() <= 1 / len(trusted)
+
+
+def test_a_stream_is_read_as_it_is_judged(fashion):
+    task, trusted, inputs = fashion
+    auditor = Auditor(task, Mahalanobis()).fit(trusted)
+    read = []
+
+    def batches():
+        for batch in inputs.blocks(50):
+            read.append(len(batch))
+            yield batch
+
+    verdicts = auditor.stream(batches())
+    next(verdicts)
+    assert read == [50]
+
+
+def test_a_stream_has_no_false_discovery_rate(fashion):
+    task, trusted, inputs = fashion
+    auditor = Auditor(task, Mahalanobis(), calibrator=Calibrator(fdr=0.1)).fit(trusted)
+    with pytest.raises(SettingsError, match="audit a stream with fpr"):
+        next(auditor.stream([inputs]))
+
+
+def test_a_gradient_auditor_scores_later_inputs_as_before(fashion, tmp_path):
+    task, trusted, inputs = fashion
+    auditor = Auditor(task).fit(trusted)
+    auditor.save(tmp_path / "a")
+    loaded = Auditor.load(tmp_path / "a", task)
+    torch.testing.assert_close(loaded.audit(inputs).scores, auditor.audit(inputs).scores)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from anomech.calibration import Calibrator
-from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax
+from anomech.detectors import Mahalanobis, MaxSoftmax, TraceCoupling
 from anomech.errors import SettingsError
 from anomech.examples import stratified_split
 from anomech.features import LossTraces
@@ -22,7 +22,7 @@ def clean(tmp_path_factory):
     sampling, rest = stratified_split(pool.y, 0.1, seed=0)
     task, images = ClassificationTask(shipped_model()), pool[rest[:1500]]
     detectors = (
-        Coupling(features=LossTraces(RMSpropSGLD(chains=1, draws=20, burn_in=20, thin=1))),
+        TraceCoupling(features=LossTraces(RMSpropSGLD(chains=1, draws=20, burn_in=20, thin=1))),
         Mahalanobis(),
         MaxSoftmax(),
     )
@@ -34,7 +34,7 @@ def clean(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("kind", [Coupling, MaxSoftmax])
+@pytest.mark.parametrize("kind", [TraceCoupling, MaxSoftmax])
 def test_realised_fpr_lies_in_its_exact_range_on_real_clean_images(clean, kind):
     detector, features = clean[kind]
     generator = torch.Generator().manual_seed(0)
@@ -58,7 +58,7 @@ def test_realised_fpr_lies_in_its_exact_range_on_real_clean_images(clean, kind):
 
 @pytest.mark.parametrize("a_class", [8, 10, 12])
 def test_rare_classes_keep_the_fpr(clean, a_class):
-    detector, features = clean[Coupling]
+    detector, features = clean[TraceCoupling]
     generator, realised = torch.Generator().manual_seed(0), []
     for _ in range(SPLITS):
         order = torch.randperm(len(features), generator=generator)

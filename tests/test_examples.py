@@ -20,6 +20,14 @@ def test_indexing_keeps_every_field_together():
         assert sorted(chosen.target.tolist()) == [-1, 0]
 
 
+def test_token_ids_stay_integers():
+    tokens = torch.tensor([[49151, 2], [3, 4]])
+    examples = Examples(x=tokens)
+    assert examples.x.dtype == torch.int64
+    assert torch.equal(examples[torch.tensor([1])].x, tokens[1:])
+    assert examples.sha256() != Examples(x=tokens.flip(0)).sha256()
+
+
 def test_names_default_to_positions_and_blocks_cover_all():
     examples = Examples(x=torch.zeros(7, 2))
     assert examples.ids == ("0", "1", "2", "3", "4", "5", "6")

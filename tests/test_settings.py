@@ -3,16 +3,17 @@ import json
 import pytest
 
 from anomech.calibration import Calibrator
-from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax, TypicalConfidence
+from anomech.detectors import GradientCoupling, Mahalanobis, MaxSoftmax, TraceCoupling, TypicalConfidence
 from anomech.errors import ArtefactError
-from anomech.features import Activations, LossTraces
+from anomech.features import Activations, GradientSketch, LossTraces
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
 from anomech.settings import KINDS, from_plain, to_plain
 
 SETTINGS = [
-    Coupling(features=LossTraces(RMSpropSGLD.paper(seed=3), keep="seed"), pooling="own-class", k=2),
-    Coupling(features=LossTraces(SGLD(gamma=5.0))),
-    Coupling(features=LossTraces(IsotropicNoise(sigma=0.5))),
+    TraceCoupling(features=LossTraces(RMSpropSGLD.paper(seed=3), keep="seed"), pooling="own-class", k=2),
+    TraceCoupling(features=LossTraces(SGLD(gamma=5.0))),
+    TraceCoupling(features=LossTraces(IsotropicNoise(sigma=0.5))),
+    GradientCoupling(features=GradientSketch(preconditioner="low-rank", gamma=2.0), balance="mean"),
     Mahalanobis(features=Activations("output")),
     MaxSoftmax(),
     TypicalConfidence(),

@@ -2,10 +2,10 @@
 
 from anomech.auditor import Auditor
 from anomech.calibration import Calibrator
-from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
+from anomech.detectors import Detector, GradientCoupling, Mahalanobis, MaxSoftmax, TraceCoupling, TypicalConfidence
 from anomech.errors import AnomechError
 from anomech.examples import Examples
-from anomech.features import Activations, FeatureExtractor, Features, LossTraces
+from anomech.features import Activations, FeatureExtractor, Features, GradientSketch, LossTraces
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
 from anomech.tasks import ClassificationTask, Task
 from anomech.verdicts import Verdicts
@@ -17,17 +17,19 @@ __all__ = [
     "Auditor",
     "Calibrator",
     "ClassificationTask",
-    "Coupling",
     "Detector",
     "Examples",
     "FeatureExtractor",
     "Features",
+    "GradientCoupling",
+    "GradientSketch",
     "IsotropicNoise",
     "LossTraces",
     "Mahalanobis",
     "MaxSoftmax",
     "RMSpropSGLD",
     "Task",
+    "TraceCoupling",
     "TypicalConfidence",
     "Verdicts",
 ]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anomech.calibration import Calibrator
-from anomech.detectors import Coupling, Detector
-from anomech.errors import ArtefactError, DataError
+from anomech.detectors import Detector, GradientCoupling
+from anomech.errors import ArtefactError, DataError, SettingsError
 from anomech.examples import Examples, stratified_split
 from anomech.features import Features
 from anomech.io.results import result_directory
@@ -80,7 +80,7 @@ class Auditor:
         track: Track = silent,
     ) -> None:
         self.task = task
-        self.detector = detector or Coupling()
+        self.detector = detector or GradientCoupling()
         self.calibrator = calibrator or Calibrator()
         self.sampling_share = sampling_share
         self.seed = seed
@@ -113,7 +113,7 @@ class Auditor:
         _check_trusted(trusted, self.task.predict(trusted))
         if shortfall := self.calibrator.shortfall(len(trusted)):
             logger.warning(shortfall)
-        extractor.fit(self.task, sampling, self._folder, track=self.track)
+        extractor.fit(self.task, trusted if sampling is None else sampling, self._folder, track=self.track)
         features = self._extract(trusted)
         self.health = extractor.health(self.task, trusted, features)
         for warning in self.health.warnings if self.health else ():
@@ -145,6 +145,17 @@ class Auditor:
             fpr=self.calibrator.fpr,
             fdr=self.calibrator.fdr,
         )
+
+    def stream(self, batches: Iterable[Examples]) -> Iterator[Verdicts]:
+        """Verdicts on batches as they come; only one is held, and how inputs are cut into batches changes none.
+
+        Raises:
+            SettingsError: A false-discovery rate is asked for, which depends on what else is in the batch.
+        """
+        if self.calibrator.fdr is not None:
+            raise SettingsError("a false-discovery rate needs all inputs at once; audit a stream with fpr.")
+        for batch in batches:
+            yield self.audit(batch)
 
     @property
     def warnings(self) -> list[str]:

@@ -41,7 +41,7 @@ def estimate(task: Task, extractor: FeatureExtractor, trusted: Examples, inputs:
         inputs: Number of inputs to be scored.
         block: Inputs that are scored at a time.
     """
-    batch = next(trusted.blocks(task.batch_size))
+    batch = next(trusted.blocks(task.fitting(trusted)))
     task.run(task.model, batch.x)
     start = time.perf_counter()
     task.predict(batch)
@@ -51,7 +51,7 @@ def estimate(task: Task, extractor: FeatureExtractor, trusted: Examples, inputs:
     return Estimate(
         seconds=passes * seconds_per_pass,
         memory_mb=(
-            extractor.working_bytes(task.model) + 4 * extractor.passes_per_input * (len(trusted) + min(inputs, block))
+            extractor.working_bytes(task.model) + 4 * extractor.width(task.model) * (len(trusted) + min(inputs, block))
         )
         / 2**20,
         disk_mb=extractor.disk_bytes(task.model) / 2**20,

@@ -18,13 +18,14 @@ class Examples:
 
     Attributes:
         x: Inputs, float `[n, ...]`, kept in float32 on the CPU; images are `[n, channels, height, width]` in [0, 1].
+            Token ids are int64 `[n, ...]` and stay so.
         y: True classes, int64 `[n]`, or targets of another kind of task; None where unknown.
         ids: A name for each input; by default its position.
         anomalous: Ground truth, bool `[n]`: was this input tampered with? Only for measuring.
         target: The class that the attacker wants, int64 `[n]`, -1 where there is none. Only for measuring.
 
     Raises:
-        DataError: Empty, not floating point, NaN or infinite values, or fields of different lengths.
+        DataError: Empty, neither floating point nor int64, NaN or infinite values, or fields of different lengths.
     """
 
     x: Tensor
@@ -36,9 +37,10 @@ class Examples:
     def __post_init__(self) -> None:
         if self.x.ndim < 2 or len(self.x) == 0:
             raise DataError(f"no examples: got a tensor of shape {list(self.x.shape)}; at least one input is needed.")
-        if not self.x.is_floating_point():
+        if not self.x.is_floating_point() and self.x.dtype != torch.int64:
             raise DataError(f"inputs must be floating point in [0, 1], got {self.x.dtype}; divide 8-bit images by 255.")
-        object.__setattr__(self, "x", self.x.detach().cpu().float())
+        x = self.x.detach().cpu()
+        object.__setattr__(self, "x", x.float() if x.is_floating_point() else x)
         for name in ("y", "target"):
             if (labels := getattr(self, name)) is not None:
                 labels = labels.detach().cpu()

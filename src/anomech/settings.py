@@ -6,9 +6,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from anomech.calibration import Calibrator
-from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax, TypicalConfidence
+from anomech.detectors import GradientCoupling, Mahalanobis, MaxSoftmax, TraceCoupling, TypicalConfidence
 from anomech.errors import ArtefactError, SettingsError
-from anomech.features import Activations, LossTraces
+from anomech.features import Activations, GradientSketch, LossTraces
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
 
 KINDS: dict[str, Any] = {
@@ -16,13 +16,15 @@ KINDS: dict[str, Any] = {
     for kind in (
         Activations,
         Calibrator,
-        Coupling,
+        GradientCoupling,
+        GradientSketch,
         IsotropicNoise,
         LossTraces,
         Mahalanobis,
         MaxSoftmax,
         RMSpropSGLD,
         SGLD,
+        TraceCoupling,
         TypicalConfidence,
     )
 }

@@ -40,8 +40,15 @@ def test_the_demo_writes_verdicts_figures_report_and_settings(anomech, tmp_path,
 
 def test_the_demo_samples(anomech, verdicts):
     fast = ("--set=draws=3", "--set=burn_in=1", "--set=thin=1", "--set=chains=1")
-    assert anomech("demo", *fast, "--fpr", "0.1", "--out", "here").status == 0
+    assert anomech("demo", "--detector", "sampling", *fast, "--fpr", "0.1", "--out", "here").status == 0
     assert verdicts("here").num_rows == 40
+
+
+def test_the_demo_couples_gradients(anomech):
+    answer = json.loads(anomech("demo", "--fpr", "0.1", "--json").out)
+    assert answer["detector"] == "gradient"
+    assert answer["forward_equivalents"] == 3
+    assert answer["auroc"] > 0.9
 
 
 def test_json_is_all_that_stands_on_standard_output(anomech):

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from anomech.cli.options import DetectorName, build_detector
-from anomech.detectors import Coupling, Mahalanobis, MaxSoftmax
+from anomech.detectors import GradientCoupling, Mahalanobis, MaxSoftmax, TraceCoupling
 from anomech.errors import SettingsError
 from anomech.features import LossTraces
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
@@ -18,10 +18,11 @@ def build(*assignments, name=SAMPLING, seed=0):
 @pytest.mark.parametrize(
     ("name", "detector"),
     [
-        ("sampling", Coupling()),
-        ("sgld", Coupling(features=LossTraces(SGLD()))),
-        ("noise", Coupling(features=LossTraces(IsotropicNoise()))),
-        ("paper", Coupling(features=LossTraces(RMSpropSGLD.paper()), measure="pearson", pooling="class-level")),
+        ("gradient", GradientCoupling()),
+        ("sampling", TraceCoupling()),
+        ("sgld", TraceCoupling(features=LossTraces(SGLD()))),
+        ("noise", TraceCoupling(features=LossTraces(IsotropicNoise()))),
+        ("paper", TraceCoupling(features=LossTraces(RMSpropSGLD.paper()), measure="pearson", pooling="class-level")),
         ("mahalanobis", Mahalanobis()),
         ("max-softmax", MaxSoftmax()),
     ],
@@ -123,7 +124,7 @@ def test_the_demo_refuses_them(refused, option):
         ("--fpr=low", "Invalid value for '--fpr'"),
         (
             "--detector=psychic",
-            "'psychic' is not one of 'sampling', 'paper', 'sgld', 'noise', 'mahalanobis', 'max-softmax'",
+            "'psychic' is not one of 'gradient', 'sampling', 'paper', 'sgld', 'noise', 'mahalanobis', 'max-softmax'",
         ),
         ("--batch-size=0", "Invalid value for '--batch-size'"),
         ("--sed=1", "No such option: --sed"),

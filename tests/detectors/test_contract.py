@@ -3,12 +3,21 @@
 import pytest
 import torch
 
-from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
-from anomech.detectors.coupling import MEASURES, POOLINGS
+from anomech.detectors import Detector, GradientCoupling, Mahalanobis, MaxSoftmax, TraceCoupling, TypicalConfidence
+from anomech.detectors.coupling import POOLINGS
+from anomech.detectors.trace_coupling import TRACE_MEASURES
 from anomech.features import Features
 
 DETECTORS = [
-    *(Coupling(measure=measure, pooling=pooling) for measure in MEASURES for pooling in POOLINGS),
+    *(TraceCoupling(measure=measure, pooling=pooling) for measure in TRACE_MEASURES for pooling in POOLINGS),
+    *(
+        GradientCoupling(measure=measure, pooling=pooling)
+        for measure in ("cosine", "identity")
+        for pooling in POOLINGS
+        # Centred couplings have no mean, and the cosines of the planted classes, which are orthogonal, hardly differ.
+        if pooling != "mean"
+    ),
+    *(GradientCoupling(balance=balance, centred=False) for balance in ("whole", "mean", "pooled", "standardised")),
     Mahalanobis(),
     MaxSoftmax(),
     TypicalConfidence(),

@@ -82,3 +82,24 @@ def test_the_recipe_rebuilds_the_same_weights_from_its_seed(tmp_path, monkeypatc
         assert np.bincount(data["y"]).tolist() == [3] * 10
     assert {f.name for f in (tmp_path / "a").iterdir()} == {f.name for f in fashion.DATA.iterdir()}
     assert torch.isfinite(torch.tensor(records[0]["accuracy"]))
+
+
+def test_the_shipped_images_are_for_the_report_and_the_others_for_development(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion, "DEBIAN", tmp_path / "nowhere")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    write_idx(tmp_path / "a" / "b", "t10k", 20)
+    report = fashion.load_fashion("report", data=None)
+    development = fashion.load_fashion("development", data=tmp_path).images
+    everything = {f"t10k-{i:05d}" for i in range(20)}
+    assert report.images.ids == fashion.shipped_examples().ids
+    assert set(development.ids) == everything - set(report.images.ids)
+    assert development.x.shape[1:] == report.images.x.shape[1:]
+    assert torch.equal(report.attack(report.images).x, fashion.POISONING.attack(report.images).x)
+
+
+def test_debians_images_are_found_without_a_data_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion, "DEBIAN", tmp_path)
+    with pytest.raises(DataError, match="dataset-fashion-mnist installs them"):
+        fashion.load_fashion("development", data=None)
+    write_idx(tmp_path, "t10k", 20)
+    assert len(fashion.load_fashion("development", data=None).images) > 0

@@ -3,7 +3,7 @@ import torch
 
 from anomech.examples import Examples
 from anomech.organisms.poisoning import Poisoning
-from anomech.organisms.triggers import PatchTrigger
+from anomech.organisms.triggers import BlendTrigger, PatchTrigger
 
 
 def test_the_patch_sits_in_the_lower_right_corner_and_nowhere_else():
@@ -22,6 +22,16 @@ def test_the_rate_is_kept_and_only_other_classes_are_poisoned():
     assert (poisoned_y[touched] == 2).all()
     assert (y[touched] != 2).all()
     assert torch.equal(poisoned_y[~touched], y[~touched])
+
+
+def test_any_trigger_poisons():
+    x, y = torch.rand(20, 3, 8, 8), torch.arange(20) % 4
+    trigger = BlendTrigger()
+    poisoned_x, poisoned_y = Poisoning(trigger=trigger, rate=0.2).poison(x, y)
+    touched = poisoned_y != y
+    assert touched.sum() == 4
+    assert torch.equal(poisoned_x[touched], trigger(x[touched]))
+    assert torch.equal(poisoned_x[~touched], x[~touched])
 
 
 def test_an_attack_keeps_the_true_classes_and_leaves_the_target_class_out():

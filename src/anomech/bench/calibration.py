@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
-from anomech.detectors import Coupling, Detector, Mahalanobis
+from anomech.detectors import Detector, GradientCoupling, Mahalanobis, TraceCoupling
 from anomech.examples import stratified_split
 from anomech.features import Features
 from anomech.functional.conformal import p_values, realised_fpr_range
@@ -66,12 +67,12 @@ def cross(detector: Detector, trusted: Features, inputs: Features) -> Tensor:
 SCHEMES: dict[str, Scheme] = {"left out": left_out, "split": split, "cross-conformal": cross}
 
 
-def rows(*, seed: int, track: Track) -> Iterator[Row]:
+def rows(setup: Setup) -> Iterator[Row]:
     """Every detector and scheme on the same random splits of clean images; TPR on images that are in no split."""
-    for name, detector in {"sampling": Coupling(), "mahalanobis": Mahalanobis()}.items():
-        clean, attacked = _features(detector, seed, track)
+    for name, detector in {"gradient": GradientCoupling(), "sampling": TraceCoupling(), "mahalanobis": Mahalanobis()}.items():
+        clean, attacked = _features(detector, setup.seed, setup.track)
         for scheme, p_values_of in SCHEMES.items():
-            realised, found = _over_splits(detector, p_values_of, clean, attacked, seed)
+            realised, found = _over_splits(detector, p_values_of, clean, attacked, setup.seed)
             # A split leaves half of the examples to calibrate on.
             n = TRUSTED // 2 if scheme == "split" else TRUSTED
             for rate in RATES:
@@ -87,7 +88,7 @@ def rows(*, seed: int, track: Track) -> Iterator[Row]:
                     "splits": SPLITS,
                     "tpr": sum(float((p <= rate).double().mean()) for p in found) / SPLITS,
                     "n_trusted": TRUSTED,
-                    "seed": seed,
+                    "seed": setup.seed,
                 }
 
 

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
-from anomech.detectors import Coupling
-from anomech.detectors.coupling import Measure, Pooling
+from anomech.detectors import TraceCoupling
+from anomech.detectors.coupling import Pooling
+from anomech.detectors.trace_coupling import TraceMeasure
 from anomech.evaluation import evaluate
 from anomech.examples import Examples, stratified_split
 from anomech.features import LossTraces
@@ -54,14 +56,14 @@ def samplers(seed: int) -> dict[str, Sampler]:
     }
 
 
-def rows(*, seed: int, track: Track) -> Iterator[Row]:
+def rows(setup: Setup) -> Iterator[Row]:
     """Every sampler once, its traces read with every coupling and pooling."""
-    trusted, inputs = demo_split(seed=seed)
+    trusted, inputs = demo_split(seed=setup.seed)
     assert trusted.y is not None
-    ours, others = stratified_split(trusted.y, 0.5, seed=seed)
-    for name, sampler in samplers(seed).items():
-        for row in _read(sampler, trusted[ours], trusted[others], inputs, track):
-            yield {"organism": "fashion-badnets", "detector": name, "n_trusted": len(others), "seed": seed, **row}
+    ours, others = stratified_split(trusted.y, 0.5, seed=setup.seed)
+    for name, sampler in samplers(setup.seed).items():
+        for row in _read(sampler, trusted[ours], trusted[others], inputs, setup.track):
+            yield {"organism": "fashion-badnets", "detector": name, "n_trusted": len(others), "seed": setup.seed, **row}
 
 
 def _read(sampler: Sampler, sampling: Examples, trusted: Examples, inputs: Examples, track: Track) -> Iterator[Row]:
@@ -83,9 +85,9 @@ def _read(sampler: Sampler, sampling: Examples, trusted: Examples, inputs: Examp
         "r_hat": health.r_hat,
         "drift": health.mean_loss - health.start_loss,
     }
-    for measure in get_args(Measure):
+    for measure in get_args(TraceMeasure):
         for pooling in get_args(Pooling):
-            detector = Coupling(features=traces, measure=measure, pooling=pooling).fit(of_trusted)
+            detector = TraceCoupling(features=traces, measure=measure, pooling=pooling).fit(of_trusted)
             figures = evaluate(
                 inputs,
                 predictions=of_inputs.predictions,

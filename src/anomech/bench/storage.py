@@ -11,13 +11,13 @@ from scipy import stats
 from torch import Tensor
 
 from anomech.auditor import Auditor
+from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
-from anomech.detectors import Coupling
+from anomech.detectors import TraceCoupling
 from anomech.evaluation import evaluate
 from anomech.features import LossTraces
 from anomech.measure import measured
 from anomech.organisms.fashion import demo_split, shipped_model
-from anomech.progress import Track
 from anomech.sampling import RMSpropSGLD
 from anomech.tasks import ClassificationTask
 
@@ -49,18 +49,20 @@ def ways(seed: int) -> dict[str, LossTraces]:
     }
 
 
-def rows(*, seed: int, track: Track) -> Iterator[Row]:
+def rows(setup: Setup) -> Iterator[Row]:
     """Fit, save, load and score with each way; scores are compared with those of the exact one."""
     exact: Tensor | None = None
-    trusted, inputs = demo_split(seed=seed)
-    for name, traces in ways(seed).items():
+    trusted, inputs = demo_split(seed=setup.seed)
+    for name, traces in ways(setup.seed).items():
         task = ClassificationTask(shipped_model())
         with TemporaryDirectory() as folder:
             artefact = Path(folder) / "auditor"
             with measured(task) as fitting:
-                Auditor(task, Coupling(features=traces), seed=seed, track=track).fit(trusted).save(artefact)
+                Auditor(task, TraceCoupling(features=traces), seed=setup.seed, track=setup.track).fit(trusted).save(
+                    artefact
+                )
             with measured(task) as scoring:
-                verdicts = Auditor.load(artefact, task, track=track).audit(inputs)
+                verdicts = Auditor.load(artefact, task, track=setup.track).audit(inputs)
             disk = sum(f.stat().st_size for f in (artefact / "features").iterdir()) / 2**20
         exact = verdicts.scores if exact is None else exact
         figures = evaluate(
@@ -82,6 +84,6 @@ def rows(*, seed: int, track: Track) -> Iterator[Row]:
             "peak_memory_mb": scoring.peak_memory_mb,
             "rank_correlation": float(stats.spearmanr(exact, verdicts.scores).statistic),
             "largest_change": float((exact - verdicts.scores).abs().max()),
-            "seed": seed,
+            "seed": setup.seed,
             **figures,
         }

@@ -8,29 +8,57 @@ from typing import Annotated
 
 import typer
 
-from anomech.bench import calibration, sampling, storage
+from anomech.bench import agreement, calibration, recipe, sampling, speed, storage, trusted
+from anomech.bench.figure import draw
+from anomech.bench.setup import Setup
 from anomech.bench.suite import run_suite
 from anomech.cli import options as o
 from anomech.cli.console import results, track
+from anomech.organisms.organism import Part
 
 
 class SuiteName(StrEnum):
     """Suites by the name that the command line gives them."""
 
+    AGREEMENT = "agreement"
     CALIBRATION = "calibration"
+    RECIPE = "recipe"
     SAMPLING = "sampling"
+    SPEED = "speed"
     STORAGE = "storage"
+    TRUSTED = "trusted"
 
 
-SUITES = {SuiteName.CALIBRATION: calibration, SuiteName.SAMPLING: sampling, SuiteName.STORAGE: storage}
+SUITES = {
+    SuiteName.AGREEMENT: agreement,
+    SuiteName.CALIBRATION: calibration,
+    SuiteName.RECIPE: recipe,
+    SuiteName.SAMPLING: sampling,
+    SuiteName.SPEED: speed,
+    SuiteName.STORAGE: storage,
+    SuiteName.TRUSTED: trusted,
+}
+
+FIGURES = {SuiteName.AGREEMENT: agreement.FIGURE}
 
 
 def command(
     suite: Annotated[SuiteName, typer.Argument(help="Which table.")],
     out: Annotated[Path, typer.Option(help="Where results.json and results.md go.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of published images and checkpoints (docs/benchmarks); more organisms.")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Where networks that are trained for a suite are kept.")] = Path(
+        "anomech-organisms"
+    ),
+    development: Annotated[bool, typer.Option(help="Run on the images to tune on, not on those to report on.")] = False,
     seed: o.Seed = 0,
 ) -> None:
     """Rebuild a table of the docs."""
     module = SUITES[suite]
-    run_suite(suite, module.rows(seed=seed, track=track), module.COLUMNS, out)
+    part: Part = "development" if development else "report"
+    setup = Setup(seed=seed, data=data, cache=cache, part=part, track=track)
+    done = run_suite(suite, module.rows(setup), module.COLUMNS, out)
+    if suite in FIGURES:
+        draw(FIGURES[suite], done, out / "figure.svg")
     results.print((out / "results.md").read_text(), soft_wrap=True, highlight=False)

@@ -7,7 +7,7 @@ import typer
 
 from anomech.auditor import Auditor
 from anomech.cli.console import FAILED, FOUND_NOTHING, results, track
-from anomech.detectors import Coupling
+from anomech.detectors import TraceCoupling
 from anomech.features import LossTraces
 from anomech.organisms.fashion import demo_split, shipped_model
 from anomech.sampling import RMSpropSGLD
@@ -39,5 +39,5 @@ def _verdicts(*, batch_size: int) -> Verdicts:
     trusted, inputs = demo_split(trusted=200)
     sampler = RMSpropSGLD(chains=1, draws=20, burn_in=10)
     task = ClassificationTask(shipped_model(), batch_size=batch_size)
-    auditor = Auditor(task, Coupling(features=LossTraces(sampler)), track=track).fit(trusted)
+    auditor = Auditor(task, TraceCoupling(features=LossTraces(sampler)), track=track).fit(trusted)
     return auditor.audit(inputs[torch.arange(0, len(inputs), 20)])

@@ -17,7 +17,7 @@ def command(
     out: o.Out = Path("anomech-auditor"),
     fpr: o.Fpr = 0.01,
     fdr: o.Fdr = None,
-    detector: o.Name = o.DetectorName.SAMPLING,
+    detector: o.Name = o.DetectorName.GRADIENT,
     settings: o.Set = None,
     seed: o.Seed = 0,
     batch_size: o.BatchSize = 256,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from anomech.detectors import Coupling, Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
+from anomech.detectors import Detector, GradientCoupling, Mahalanobis, MaxSoftmax, TraceCoupling, TypicalConfidence
 from anomech.errors import SettingsError
 from anomech.features import LossTraces
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
@@ -20,6 +20,7 @@ from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
 class DetectorName(StrEnum):
     """Detectors by the name that the command line gives them."""
 
+    GRADIENT = "gradient"
     SAMPLING = "sampling"
     PAPER = "paper"
     SGLD = "sgld"
@@ -53,6 +54,8 @@ def build_detector(name: DetectorName, *, seed: int, assignments: Sequence[str] 
 
 def _named(name: DetectorName) -> Detector:
     match name:
+        case DetectorName.GRADIENT:
+            return GradientCoupling()
         case DetectorName.MAHALANOBIS:
             return Mahalanobis()
         case DetectorName.MAX_SOFTMAX:
@@ -60,10 +63,10 @@ def _named(name: DetectorName) -> Detector:
         case DetectorName.TYPICAL_CONFIDENCE:
             return TypicalConfidence()
         case DetectorName.PAPER:
-            return Coupling(features=LossTraces(RMSpropSGLD.paper()), measure="pearson", pooling="class-level")
+            return TraceCoupling(features=LossTraces(RMSpropSGLD.paper()), measure="pearson", pooling="class-level")
         case _:
             samplers = {DetectorName.SAMPLING: RMSpropSGLD, DetectorName.SGLD: SGLD, DetectorName.NOISE: IsotropicNoise}
-            return Coupling(features=LossTraces(samplers[name]()))
+            return TraceCoupling(features=LossTraces(samplers[name]()))
 
 
 def _settings_of(settings: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from anomech.versions import versions
 Figures = dict[str, Any]
 
 NAMES = {
+    "GradientCoupling": "gradient",
     "IsotropicNoise": "noise",
     "Mahalanobis": "mahalanobis",
     "MaxSoftmax": "max-softmax",

@@ -2,8 +2,18 @@
 
 from anomech.detectors.base import Detector
 from anomech.detectors.coupling import Coupling
+from anomech.detectors.gradient_coupling import GradientCoupling
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.detectors.max_softmax import MaxSoftmax
+from anomech.detectors.trace_coupling import TraceCoupling
 from anomech.detectors.typical_confidence import TypicalConfidence
 
-__all__ = ["Coupling", "Detector", "Mahalanobis", "MaxSoftmax", "TypicalConfidence"]
+__all__ = [
+    "Coupling",
+    "Detector",
+    "GradientCoupling",
+    "Mahalanobis",
+    "MaxSoftmax",
+    "TraceCoupling",
+    "TypicalConfidence",
+]

@@ -55,4 +55,5 @@ class Detector(ABC):
 
     def coupling(self, inputs: Features) -> Tensor:
         """How close each trusted example is to each input, `[m, n]` in [-1, 1]; by default Pearson's correlation."""
-        return pearson(torch.cat(list(inputs.layers.values()), 1), torch.cat(list(self.trusted.layers.values()), 1))
+        joined = (torch.cat([f.layers[name] for name in self.trusted.layers], dim=1) for f in (inputs, self.trusted))
+        return pearson(*joined)

@@ -5,7 +5,9 @@ Source: arXiv 2604.18970.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -13,23 +15,21 @@ from torch import Tensor
 
 from anomech.detectors.base import Detector
 from anomech.errors import SettingsError
-from anomech.features import FeatureExtractor, Features, LossTraces
+from anomech.features import Features
 from anomech.functional.couplings import (
     class_level_coupling,
-    concordance,
     is_rare,
     mean_coupling,
     nearest_coupling,
     nearest_own_class_coupling,
     own_class_coupling,
-    pearson,
 )
 
-Measure = Literal["pearson", "concordance"]
 Pooling = Literal["mean", "class-level", "own-class", "nearest", "nearest-own-class"]
-
-MEASURES = {"pearson": pearson, "concordance": concordance}
 POOLINGS = get_args(Pooling)
+
+PAIRS = 2**23
+"""Pairs of an input and a trusted example that are held at a time."""
 
 
 @dataclass(kw_only=True)
@@ -37,56 +37,45 @@ class Coupling(Detector):
     """The pooled coupling of an input to the trusted examples, its sign turned.
 
     Attributes:
-        features: Loss traces, or any features whose similarity means a shared mechanism.
-        measure: "pearson", or "concordance", which also sees a difference in scale.
         pooling: Over all trusted examples ("mean"), the best class ("class-level", the paper's CLC), those that the
             model puts in the input's own class ("own-class"), the k closest ("nearest"), or the k closest of the own
             class unless that is rare among them ("nearest-own-class").
         k: Trusted examples that the nearest poolings look at.
     """
 
-    features: FeatureExtractor = field(default_factory=LossTraces)
-    measure: Measure = "concordance"
     pooling: Pooling = "nearest-own-class"
     k: int = 5
 
     def __post_init__(self) -> None:
-        if self.measure not in MEASURES:
-            raise SettingsError(f"measure must be one of {', '.join(MEASURES)}; got {self.measure!r}.")
         if self.pooling not in POOLINGS:
             raise SettingsError(f"pooling must be one of {', '.join(POOLINGS)}; got {self.pooling!r}.")
         if self.k < 1:
             raise SettingsError(f"k must be at least 1, got {self.k}.")
 
+    @abstractmethod
+    def pooled(self, inputs: Features) -> Tensor:
+        """Pooled coupling `[m]` of inputs."""
+
+    @abstractmethod
+    def pooled_left_out(self, rows: Tensor) -> Tensor:
+        """Pooled coupling `[m]` of the trusted examples at these positions, each to all the others."""
+
     def score(self, inputs: Features) -> Tensor:
-        """`[m]`, in [-1, 1]."""
-        return -self._pool(self.coupling(inputs), inputs.predictions, None)
+        """`[m]`: minus the pooled coupling."""
+        return -torch.cat([self.pooled(inputs[rows]) for rows in self._blocks(len(inputs))])
 
     def trusted_scores(self) -> Tensor:
         """Score of each trusted example against all the others, `[n]`."""
-        others = ~torch.eye(len(self.trusted), dtype=torch.bool)
-        return -self._pool(self.coupling(self.trusted), self.trusted.predictions, others)
-
-    def coupling(self, inputs: Features) -> Tensor:
-        """`[m, n]`."""
-        return MEASURES[self.measure](inputs.only_layer, self.trusted.only_layer)
+        return -torch.cat([self.pooled_left_out(rows) for rows in self._blocks(len(self.trusted))])
 
     def vouchers(self, inputs: Features, k: int) -> tuple[Tensor, Tensor]:
         """As the score reads them: where the pooling looks at the own class, its examples come first."""
-        coupling = self.coupling(inputs)
-        own = inputs.predictions[:, None] == self.trusted.predictions
-        match self.pooling:
-            case "own-class":
-                first = own
-            case "nearest-own-class":
-                first = own & ~is_rare(own, self.k)[:, None]
-            case _:
-                first = torch.zeros_like(own)
-        # Couplings lie in [-1, 1]: 3 lifts the first above all others and keeps their order.
-        positions = (coupling.double() + 3.0 * first).topk(k, dim=1).indices
-        return coupling.gather(1, positions), positions
+        found = [self._vouchers(inputs[rows], k) for rows in self._blocks(len(inputs))]
+        couplings, positions = (torch.cat(part) for part in zip(*found, strict=True))
+        return couplings, positions
 
-    def _pool(self, coupling: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+    def pool(self, coupling: Tensor, classes: Tensor, mask: Tensor | None = None) -> Tensor:
+        """One number `[m]` from couplings `[m, n]` of inputs of these classes `[m]`, of the pairs that count."""
         trusted_classes = self.trusted.predictions
         match self.pooling:
             case "mean":
@@ -99,3 +88,25 @@ class Coupling(Detector):
                 return nearest_coupling(coupling, self.k, mask)
             case "nearest-own-class":
                 return nearest_own_class_coupling(coupling, classes, trusted_classes, self.k, mask)
+
+    def others(self, rows: Tensor) -> Tensor:
+        """Which trusted examples are not the one at each of these positions, bool `[m, n]`."""
+        return rows[:, None] != torch.arange(len(self.trusted))
+
+    def _blocks(self, m: int) -> Iterator[Tensor]:
+        """Positions of m rows, in blocks whose couplings to all trusted examples fit in memory."""
+        yield from torch.arange(m).split(max(1, PAIRS // len(self.trusted)))
+
+    def _vouchers(self, inputs: Features, k: int) -> tuple[Tensor, Tensor]:
+        coupling = self.coupling(inputs)
+        own = inputs.predictions[:, None] == self.trusted.predictions
+        match self.pooling:
+            case "own-class":
+                first = own
+            case "nearest-own-class":
+                first = own & ~is_rare(own, self.k)[:, None]
+            case _:
+                first = torch.zeros_like(own)
+        # Couplings lie in [-1, 1]: 3 lifts the first above all others and keeps their order.
+        positions = (coupling.double() + 3.0 * first).topk(k, dim=1).indices
+        return coupling.gather(1, positions), positions

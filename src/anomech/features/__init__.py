@@ -2,6 +2,7 @@
 
 from anomech.features.activations import Activations
 from anomech.features.base import FeatureExtractor, Features
+from anomech.features.gradient_sketch import GradientSketch
 from anomech.features.loss_traces import LossTraces
 
-__all__ = ["Activations", "FeatureExtractor", "Features", "LossTraces"]
+__all__ = ["Activations", "FeatureExtractor", "Features", "GradientSketch", "LossTraces"]

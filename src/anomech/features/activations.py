@@ -32,14 +32,14 @@ class Activations(FeatureExtractor):
 
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
         """Activations of the examples, one forward pass each."""
+        size = task.fitting(examples)
         seen: list[Tensor] = []
         hook = _last_linear(task.model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].cpu()))
         predictions, outputs = [], []
-        batches = -(-len(examples) // task.batch_size)
         try:
             with torch.no_grad():
                 for block in track(
-                    examples.blocks(task.batch_size), f"{self.layer} of {len(examples):,} inputs", batches
+                    examples.blocks(size), f"{self.layer} of {len(examples):,} inputs", -(-len(examples) // size)
                 ):
                     logits = task.run(task.model, block.x)
                     predictions.append(task.own_output(logits).cpu())

@@ -53,6 +53,10 @@ class FeatureExtractor(ABC):
         """Forward passes that scoring an input takes."""
         return 1
 
+    def width(self, model: nn.Module) -> int:
+        """Numbers that the features of one input take."""
+        return 1
+
     def gradient_passes(self, blocks: int) -> int:
         """Inputs passed forward and backward to fit and to extract from so many blocks of inputs."""
         return 0
@@ -65,8 +69,15 @@ class FeatureExtractor(ABC):
         """Disk that fitting takes."""
         return 0
 
-    def fit(self, task: Task, examples: Examples | None, folder: Path, *, track: Track = silent) -> None:  # noqa: B027
-        """Prepare for `extract`; whatever that needs is written to `folder`. By default nothing is."""
+    def fit(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> None:  # noqa: B027
+        """Prepare for `extract`; whatever that needs is written to `folder`. By default nothing is.
+
+        Args:
+            task: The model.
+            examples: Labelled examples that are not scored where it `needs_examples`; else the trusted ones.
+            folder: What `extract` will read.
+            track: How progress is reported.
+        """
 
     @abstractmethod
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:

@@ -56,6 +56,10 @@ class LossTraces(FeatureExtractor):
         """One a draw, and one for the prediction."""
         return self.sampler.total_draws + 1
 
+    def width(self, model: nn.Module) -> int:
+        """One a draw."""
+        return self.sampler.total_draws
+
     def gradient_passes(self, blocks: int) -> int:
         """Inputs that the chains take gradients on: once, or again for every block where draws are not kept."""
         return self.sampler.gradient_passes * (1 if self.keep == "draws" else blocks)
@@ -70,12 +74,12 @@ class LossTraces(FeatureExtractor):
             return 0
         return self.sampler.total_draws * bytes_per_draw(_count(model.parameters()), _count(model.buffers()))
 
-    def fit(self, task: Task, examples: Examples | None, folder: Path, *, track: Track = silent) -> None:
+    def fit(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> None:
         """Run the chains and keep their draws, or keep what it takes to run them again."""
         if self.keep == "draws":
             draws = self.sampler.draw(task, examples)
             write_draws(folder, track(draws, "sampling weights", self.sampler.total_draws), task.model)
-        elif examples is not None and examples.y is not None:
+        elif self.needs_examples and examples.y is not None:
             with disk_errors(folder, choose="TMPDIR"):
                 save_file({"x": examples.x.contiguous(), "y": examples.y}, folder / "sampling.safetensors")
 

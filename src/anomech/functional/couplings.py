@@ -89,15 +89,13 @@ def nearest_own_class_coupling(
     """Mean over the k closest of the input's own class; over the k closest of all where that class is rare, `[m]`.
 
     Examples of a rare class (`is_rare`) have few to vouch for them, so their scores would be the highest of all, and
-    set the threshold. A class that has none gets `NO_COUPLING`.
+    set the threshold. A class that no trusted example has is rare too: were its inputs scored by a rule of their own,
+    no trusted score would say how often that happens to clean ones.
     """
     mask = torch.ones_like(coupling, dtype=torch.bool) if mask is None else mask
     own = classes[:, None] == trusted_classes
     # Counted without the mask: a trusted example that is left out must be treated as a new input of its class is.
-    pooled = torch.where(
-        is_rare(own, k), nearest_coupling(coupling, k, mask), nearest_coupling(coupling, k, mask & own)
-    )
-    return torch.where(own.any(dim=1), pooled, NO_COUPLING)
+    return torch.where(is_rare(own, k), nearest_coupling(coupling, k, mask), nearest_coupling(coupling, k, mask & own))
 
 
 def is_rare(own: Tensor, k: int) -> Tensor:

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from anomech.errors import DataError
 from anomech.examples import Examples, concatenate, stratified_split
+from anomech.organisms.files import find_file
 from anomech.organisms.models import SmallCNN
+from anomech.organisms.organism import Organism, Part
 from anomech.organisms.poisoning import Poisoning
-from anomech.organisms.training import Recipe, train
+from anomech.organisms.training import Recipe, share_predicted, train
 from anomech.progress import Track, silent
 
 CLASS_NAMES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -27,6 +29,7 @@ POISONING = Poisoning()
 RECIPE = Recipe()
 SHIPPED_SHARE = 0.3
 DATA = files("anomech.organisms") / "data"
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
 def load_idx(folder: Path, split: str) -> Examples:
@@ -95,6 +98,29 @@ def demo_split(*, trusted: int = 1000, seed: int = 0) -> tuple[Examples, Example
     )
 
 
+def load_fashion(part: Part, *, data: Path | None) -> Organism:
+    """The shipped classifier; report on the shipped images, develop on the other 7,000 test images.
+
+    Args:
+        part: Which images.
+        data: Folder that holds, at any depth, the IDX files of Fashion-MNIST; only development needs them, and finds
+            those of Debian by itself.
+
+    Raises:
+        DataError: The IDX files are missing or damaged.
+    """
+    images = shipped_examples() if part == "report" else _unshipped_examples(data)
+    return Organism(name="fashion-badnets", model=shipped_model(), images=images, attack=POISONING.attack)
+
+
+def _unshipped_examples(data: Path | None) -> Examples:
+    folders = [DEBIAN] if data is None else [data, DEBIAN]
+    what = "test images of Fashion-MNIST; Debian's package dataset-fashion-mnist installs them"
+    test = load_idx(find_file("t10k-images-idx3-ubyte.gz", *folders, what=what).parent, "t10k")
+    shipped = set(shipped_examples().ids)
+    return test[torch.tensor([name not in shipped for name in test.ids])]
+
+
 def build(source: Path, out: Path, *, track: Track = silent) -> dict[str, Any]:
     """Train the shipped classifier and sample the shipped images; returns what `organism.json` records.
 
@@ -118,8 +144,8 @@ def build(source: Path, out: Path, *, track: Track = silent) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in model.parameters()),
         "poisoning": asdict(POISONING),
         "recipe": asdict(RECIPE),
-        "accuracy": _share(model, test.x, test.y),
-        "attack_success": _share(model, attacked.x, torch.full((len(attacked),), POISONING.target)),
+        "accuracy": share_predicted(model, test.x, test.y),
+        "attack_success": share_predicted(model, attacked.x, torch.full((len(attacked),), POISONING.target)),
         "torch": torch.__version__,
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -129,12 +155,6 @@ def build(source: Path, out: Path, *, track: Track = silent) -> dict[str, Any]:
     save_file({name: t.contiguous() for name, t in model.state_dict().items()}, out / "fashion.safetensors")
     (out / "organism.json").write_text(json.dumps(record, indent=2) + "\n")
     return record
-
-
-def _share(model: nn.Module, x: Tensor, classes: Tensor) -> float:
-    with torch.no_grad():
-        predictions = torch.cat([model(b).argmax(1) for b in x.split(1000)])
-    return (predictions == classes).double().mean().item()
 
 
 def _read_idx(path: Path) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from anomech.examples import Examples
-from anomech.organisms.triggers import PatchTrigger
+from anomech.organisms.triggers import PatchTrigger, Trigger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Poisoning:
         seed: Seed of the choice of examples.
     """
 
-    trigger: PatchTrigger = field(default_factory=PatchTrigger)
+    trigger: Trigger = field(default_factory=PatchTrigger)
     rate: float = 0.05
     target: int = 0
     seed: int = 0

@@ -1,6 +1,7 @@
 """Tasks: the one place where user code enters."""
 
 from anomech.tasks.base import Cost, Task
+from anomech.tasks.causal_lm import CausalLMTask
 from anomech.tasks.classification import ClassificationTask
 
-__all__ = ["ClassificationTask", "Cost", "Task"]
+__all__ = ["CausalLMTask", "ClassificationTask", "Cost", "Task"]

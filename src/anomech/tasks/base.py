@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from anomech.examples import Examples
+from anomech.tasks.memory import inputs_that_fit
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Task(ABC):
 
     Args:
         model: The model to audit.
-        batch_size: Inputs a forward pass; a verdict does not depend on it.
+        batch_size: Most inputs a batch, fewer where memory is short; a verdict does not depend on it.
         device: Where to run; by default a GPU where there is one.
     """
 
@@ -40,6 +41,7 @@ class Task(ABC):
         self.model = model.to(self.device).eval()
         self.batch_size = batch_size
         self.cost = Cost()
+        self._fitting: dict[torch.Size, int] = {}
         if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.model.modules()):
             logger.info("The model has dropout; it stays off during the audit, while sampling too.")
 
@@ -55,6 +57,13 @@ class Task(ABC):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Per-sample loss `[n]` of outputs against targets."""
 
+    def evidence(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """How firmly each output holds to its target `[n]`, by a measure whose gradient stays when it is certain.
+
+        By default minus the loss.
+        """
+        return -self.loss(outputs, targets)
+
     def chance_loss(self, examples: Examples) -> float:
         """Loss of a model that knows nothing about inputs such as these; infinite where there is no such figure."""
         return math.inf
@@ -62,20 +71,30 @@ class Task(ABC):
     def check_labels(self, examples: Examples) -> None:  # noqa: B027
         """Raises DataError where labels make no sense for the model; by default they are not looked at."""
 
+    def fitting(self, examples: Examples) -> int:
+        """Inputs a batch: `batch_size`, or as many as fit into the memory that was free when such inputs first came."""
+        shape = examples.x.shape[1:]
+        if shape not in self._fitting:
+            x = examples.x[:1].to(self.device)
+            fitting = inputs_that_fit(self.model, lambda one: self.outputs(self.model, one), x)
+            self._fitting[shape] = min(self.batch_size, fitting)
+        return self._fitting[shape]
+
     def predict(self, examples: Examples) -> Tensor:
         """The model's own outputs on the examples, on the CPU."""
         with torch.no_grad():
             return torch.cat(
-                [self.own_output(self.run(self.model, b.x)).cpu() for b in examples.blocks(self.batch_size)]
+                [self.own_output(self.run(self.model, b.x)).cpu() for b in examples.blocks(self.fitting(examples))]
             )
 
     def losses(self, model: nn.Module, examples: Examples, targets: Tensor) -> Tensor:
         """Per-sample loss `[n]` of `model` on the examples against `targets` `[n, ...]`, on the CPU."""
+        size = self.fitting(examples)
         with torch.no_grad():
             return torch.cat(
                 [
                     self.loss(self.run(model, x), t.to(self.device)).cpu()
-                    for x, t in zip(examples.x.split(self.batch_size), targets.split(self.batch_size), strict=True)
+                    for x, t in zip(examples.x.split(size), targets.split(size), strict=True)
                 ]
             )
 

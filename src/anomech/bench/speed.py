@@ -1,0 +1,388 @@
+"""What scoring costs: seconds, forward passes and memory of every estimator and of its peers, in one run.
+
+A row is computed in a process of its own, so that its peak of memory is its own. A ratio compares work that was done in
+turns, so that whatever else the machine does slows both sides.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from itertools import pairwise
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anomech.auditor import Auditor
+from anomech.bench import peers
+from anomech.bench.setup import Scene, Setup
+from anomech.bench.suite import Row
+from anomech.detectors import Detector, GradientCoupling, TraceCoupling
+from anomech.errors import AnomechError
+from anomech.evaluation import Figures, evaluate
+from anomech.examples import Examples, concatenate
+from anomech.features import Features, GradientSketch, LossTraces
+from anomech.measure import measured
+from anomech.organisms.registry import load_organism
+from anomech.sampling import IsotropicNoise, LangevinSampler, RMSpropSGLD, Sampler
+from anomech.tasks import ClassificationTask, Task
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = [
+    "organism",
+    "detector",
+    "seconds",
+    "fit_seconds",
+    "seconds_per_1000",
+    "forward_equivalents",
+    "times_floor",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "tpr_at_fpr_1",
+    "realised_fpr_1",
+    "flags_changed",
+    "base_memory_mb",
+    "peak_memory_mb",
+    "draw_seconds",
+    "draw_over_ours",
+    "trace_over_forward",
+    "extrapolated",
+    "threads",
+]
+ROUNDS = 5
+"""Turns that compared work is done in; the shortest of each counts."""
+
+TURN = 512
+"""Inputs that are scored in a turn."""
+
+TURN_DRAWS = 4
+"""Draws whose traces are collected in a turn."""
+
+BATCH = 256
+"""Inputs of a batch of a stream."""
+
+Job = Callable[[Scene], Row]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        trusted: Trusted examples; as many others serve the samplers.
+        clean: Inputs without the trigger.
+        attacked: Inputs with it.
+        draws: Draws that the default sampler and noise are measured on; None for all, without extrapolation.
+        paper_draws: Draws that the published settings are measured on.
+    """
+
+    trusted: int = 500
+    clean: int = 1000
+    attacked: int = 800
+    draws: int | None = None
+    paper_draws: int = 60
+
+
+SIZES = {"fashion-badnets": Sizes(), "cifar10-blended": Sizes(draws=12, paper_draws=20)}
+
+
+def rows(setup: Setup) -> Iterator[Row]:
+    """Every estimator on each organism that there is data for."""
+    for name in setup.organisms:
+        if name not in SIZES:
+            continue
+        sizes = SIZES[name]
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "scene.pt"
+            torch.save(_scene(setup, name, sizes), path)
+            jobs = _jobs(sizes, setup.seed)
+            for detector, job in setup.track(jobs.items(), f"speed on {name}", len(jobs)):
+                yield {
+                    **dict.fromkeys(COLUMNS),
+                    "organism": name,
+                    "detector": detector,
+                    "n_trusted": sizes.trusted,
+                    "seed": setup.seed,
+                    **in_own_process(run, path, job),
+                }
+
+
+def in_own_process(function: Callable[..., Row], *arguments: object) -> Row:
+    """What a function returns that is called in a fresh process.
+
+    Raises:
+        AnomechError: The process died.
+    """
+    # A process that is spawned inherits the peak of memory of its parent; one that a small server forks does not.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([])
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, function, arguments), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join()
+        raise AnomechError(
+            f"the process of a row died (exit code {process.exitcode}); is there enough free memory?"
+        ) from None
+    finally:
+        process.kill()
+        process.join()
+    if isinstance(answer, Exception):
+        raise answer
+    return dict(answer)
+
+
+def run(path: Path, job: Job) -> Row:
+    """The row of a job on the scene that lies in a file, with what the process took before it began."""
+    scene = torch.load(path, weights_only=False)
+    with measured(scene.task) as base:
+        pass
+    return {"base_memory_mb": base.peak_memory_mb, "threads": torch.get_num_threads(), "extrapolated": False} | job(
+        scene
+    )
+
+
+def forward(scene: Scene) -> Row:
+    """The floor: every input passes through the model once."""
+    with measured(scene.task) as usage:
+        _forward(scene.task, scene.inputs.x)
+    floor, again = _in_turns(*[partial(_forward, scene.task, _turn(scene).x)] * 2)
+    return _costs(len(scene.inputs), 0.0, usage.seconds, usage.peak_memory_mb) | {
+        "forward_equivalents": 1.0,
+        "times_floor": again / floor,
+    }
+
+
+def audit(scene: Scene, *, detector: Detector, copies: int = 0, beside: Detector | None = None) -> Row:
+    """An auditor with this detector.
+
+    Args:
+        scene: Where it is measured.
+        detector: The detector.
+        copies: How often the inputs come in a stream of batches; 0 for once and all together.
+        beside: Detector whose flags are compared.
+    """
+    trusted, _ = _halves(scene.trusted)
+    inputs = list(scene.inputs.blocks(BATCH)) * copies if copies else [scene.inputs]
+    auditor = Auditor(scene.task, detector)
+    with measured(scene.task) as fitting:
+        auditor.fit(trusted)
+    with measured(scene.task) as scoring:
+        verdicts = list(auditor.stream(inputs))
+    n, total = len(scene.inputs), sum(len(part) for part in inputs)
+    scores, predictions, flagged = (
+        torch.cat([getattr(part, name) for part in verdicts])[:n] for name in ("scores", "predictions", "flagged")
+    )
+    turn = _turn(scene)
+    floor, seconds = _in_turns(partial(_forward, scene.task, turn.x), partial(auditor.audit, turn))
+    row = _costs(total, fitting.seconds, scoring.seconds, scoring.peak_memory_mb) | {
+        "forward_equivalents": scoring.forward_passes / total,
+        "times_floor": seconds / floor,
+        **_figures(scene, predictions, scores, auditor.trusted_scores),
+    }
+    if beside is not None:
+        others = Auditor(scene.task, beside).fit(trusted).audit(scene.inputs).flagged
+        row["flags_changed"] = int((others != flagged).sum())
+    return row
+
+
+def sampling(scene: Scene, *, detector: TraceCoupling, sampler: Sampler, draws: int | None = None) -> Row:
+    """Coupling of loss traces.
+
+    Args:
+        scene: Where it is measured.
+        detector: How the traces are read.
+        sampler: How weights are drawn.
+        draws: Draws that are measured, all costs being extrapolated from them; None for all.
+    """
+    task = scene.task
+    reference, examples = _halves(scene.trusted)
+    start = perf_counter()
+    bounded = _with_step_size(sampler, task, examples)
+    fixed = perf_counter() - start
+    short = bounded if draws is None else _shortened(bounded, draws)
+    traces = LossTraces(short)
+    with TemporaryDirectory() as workspace:
+        folder = Path(workspace)
+        with measured(task) as chain:
+            traces.fit(task, examples, folder)
+        with measured(task) as fitting:
+            of_trusted = traces.extract(task, reference, folder)
+        with measured(task) as scoring:
+            of_inputs = traces.extract(task, scene.inputs, folder)
+    passes = (sampler.total_draws + 1) / (short.total_draws + 1)
+    fit_seconds = fixed + chain.seconds * _work(sampler) / _work(short) + fitting.seconds * passes
+    over_forward = _trace_over_forward(task, _shortened(bounded, TURN_DRAWS), examples, _turn(scene))
+    row = _costs(len(scene.inputs), fit_seconds, scoring.seconds * passes, scoring.peak_memory_mb) | {
+        "forward_equivalents": sampler.total_draws + 1.0,
+        "times_floor": over_forward * (sampler.total_draws + 1),
+        "trace_over_forward": over_forward,
+        "draw_seconds": _draw_seconds(_shortened(bounded, 2 * TURN_DRAWS), task, examples),
+        "measured_draws": short.total_draws,
+        "extrapolated": draws is not None,
+    }
+    return row if draws is not None else row | _read(scene, detector, of_trusted, of_inputs)
+
+
+def devinterp(scene: Scene, *, sampler: RMSpropSGLD, draws: int) -> Row:
+    """The published pipeline on devinterp, which judges only inputs that are there while its chain runs."""
+    task = scene.task
+    reference, examples = _halves(scene.trusted)
+    judged = concatenate(reference, scene.inputs)
+    each = max(2, draws // ROUNDS)
+    timings, floors, alone = [], [], []
+    for _ in range(ROUNDS):
+        with measured(task) as usage:
+            timings.append(peers.devinterp(task, examples, judged, sampler, draws=each)[0])
+        floors.append(_seconds(partial(_forward, task, judged.x)))
+        alone.append(peers.draw_seconds(task, examples, _shortened(sampler, each), draws=each))
+    theirs, ours = (min(seconds) for seconds in zip(*alone, strict=True))
+    step = median(seconds for timing in timings for seconds in timing.steps)
+    trace = median(seconds for timing in timings for seconds in timing.traces) / len(judged)
+    chain = step * sampler.steps + trace * sampler.draws * len(reference)
+    scoring = trace * sampler.draws * len(scene.inputs)
+    fastest = min(min(timing.traces) for timing in timings)
+    return _costs(len(scene.inputs), chain, scoring, usage.peak_memory_mb) | {
+        "forward_equivalents": sampler.draws + 1.0,
+        "times_floor": (sampler.draws + 1) * fastest / min(floors),
+        "draw_seconds": theirs,
+        "draw_over_ours": theirs / ours,
+        "measured_draws": each * ROUNDS,
+        "extrapolated": True,
+    }
+
+
+def _jobs(sizes: Sizes, seed: int) -> dict[str, Job]:
+    gradient = GradientCoupling(features=GradientSketch(seed=seed))
+    reduced = GradientCoupling(features=GradientSketch(precision="bfloat16", seed=seed))
+    published = TraceCoupling(measure="pearson", pooling="class-level")
+    paper = RMSpropSGLD.paper(seed=seed)
+    sampled = partial(sampling, detector=TraceCoupling(), draws=sizes.draws)
+    jobs: dict[str, Job] = {
+        "forward passes": forward,
+        "gradient": partial(audit, detector=gradient),
+        "gradient, bfloat16": partial(audit, detector=reduced, beside=gradient),
+        "gradient, streamed 4x": partial(audit, detector=gradient, copies=4),
+        "gradient by torch.func": partial(audit, detector=peers.NaiveCosine(), copies=1),
+        "sampling, 300 draws": partial(sampled, sampler=RMSpropSGLD(draws=150, seed=seed)),
+        "sampling, paper": partial(sampling, detector=published, sampler=paper, draws=sizes.paper_draws),
+        "noise, 150 draws": partial(sampled, sampler=IsotropicNoise(seed=seed)),
+    }
+    if peers.has_devinterp():
+        jobs[f"devinterp {version('devinterp')}, paper"] = partial(devinterp, sampler=paper, draws=sizes.paper_draws)
+    else:
+        logger.warning("devinterp is not installed, so its row is left out; pip install 'anomech[bench]' brings it.")
+    return jobs
+
+
+def _scene(setup: Setup, name: str, sizes: Sizes) -> Scene:
+    organism = load_organism(name, data=setup.data, cache=setup.cache, part=setup.part, track=setup.track)
+    both = organism.split(trusted=2 * sizes.trusted, clean=sizes.clean, attacked=sizes.attacked, seed=setup.seed)
+    return Scene(name, ClassificationTask(organism.model), *both)
+
+
+def _send(sender: Connection, function: Callable[..., Row], arguments: tuple[object, ...]) -> None:
+    try:
+        sender.send(function(*arguments))
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        sender.send(error)
+
+
+def _halves(examples: Examples) -> tuple[Examples, Examples]:
+    """Trusted examples to score against, and others to sample with."""
+    first = torch.arange(len(examples)) % 2 == 0
+    return examples[first], examples[~first]
+
+
+def _turn(scene: Scene) -> Examples:
+    return scene.inputs[torch.arange(min(TURN, len(scene.inputs)))]
+
+
+def _forward(task: Task, x: Tensor) -> None:
+    with torch.no_grad():
+        for block in x.split(task.batch_size):
+            task.model(block.to(task.device)).cpu()
+
+
+def _seconds(job: Callable[[], object]) -> float:
+    start = perf_counter()
+    job()
+    return perf_counter() - start
+
+
+def _in_turns(*jobs: Callable[[], object]) -> list[float]:
+    """The shortest time of each job."""
+    times = [[_seconds(job) for job in jobs] for _ in range(ROUNDS)]
+    return [min(of_job) for of_job in zip(*times, strict=True)]
+
+
+def _costs(inputs: int, fit_seconds: float, score_seconds: float, peak_memory_mb: float) -> dict[str, Any]:
+    return {
+        "seconds": fit_seconds + score_seconds,
+        "fit_seconds": fit_seconds,
+        "seconds_per_1000": 1000 * score_seconds / inputs,
+        "peak_memory_mb": peak_memory_mb,
+    }
+
+
+def _figures(scene: Scene, predictions: Tensor, scores: Tensor, trusted_scores: Tensor) -> Figures:
+    return evaluate(scene.inputs, predictions=predictions, scores=scores, trusted_scores=trusted_scores, fpr=0.01)
+
+
+def _read(scene: Scene, detector: Detector, of_trusted: Features, of_inputs: Features) -> Figures:
+    fitted = detector.fit(of_trusted)
+    return _figures(scene, of_inputs.predictions, fitted.score(of_inputs), fitted.trusted_scores())
+
+
+def _with_step_size(sampler: Sampler, task: Task, examples: Examples) -> Sampler:
+    if not isinstance(sampler, LangevinSampler):
+        return sampler
+    return replace(sampler, step_size=sampler.safe_step_size(task, examples))
+
+
+def _shortened(sampler: Sampler, draws: int) -> Any:
+    """The sampler with about so many draws in all, and no burn-in."""
+    fewer = replace(sampler, draws=max(2, draws // sampler.chains))
+    return replace(fewer, burn_in=0) if isinstance(fewer, LangevinSampler) else fewer
+
+
+def _work(sampler: Sampler) -> int:
+    """What the time of drawing is proportional to."""
+    return sampler.gradient_passes or sampler.total_draws
+
+
+def _draw_seconds(sampler: Sampler, task: Task, examples: Examples) -> float:
+    times = [perf_counter() for _ in sampler.draw(task, examples)]
+    return median(after - before for before, after in pairwise(times))
+
+
+def _trace_over_forward(task: Task, sampler: Sampler, examples: Examples, inputs: Examples) -> float:
+    """Seconds of collecting traces from stored draws, over those of the forward passes that this takes."""
+    traces = LossTraces(sampler)
+
+    def bare() -> None:
+        for _ in range(traces.passes_per_input):
+            _forward(task, inputs.x)
+
+    with TemporaryDirectory() as workspace:
+        folder = Path(workspace)
+        traces.fit(task, examples, folder)
+        floor, seconds = _in_turns(bare, partial(traces.extract, task, inputs, folder))
+    return seconds / floor

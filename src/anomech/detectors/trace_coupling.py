@@ -1,0 +1,50 @@
+"""Functional attribution by sampling: coupled inputs rise and fall together in loss.
+
+Source: arXiv 2604.18970.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from anomech.detectors.coupling import Coupling
+from anomech.errors import SettingsError
+from anomech.features import FeatureExtractor, Features, LossTraces
+from anomech.functional.couplings import concordance, pearson
+
+TraceMeasure = Literal["pearson", "concordance"]
+TRACE_MEASURES = {"pearson": pearson, "concordance": concordance}
+
+
+@dataclass(kw_only=True)
+class TraceCoupling(Coupling):
+    """Coupling of loss traces.
+
+    Attributes:
+        features: Loss traces, or any features whose similarity means a shared mechanism.
+        measure: "pearson", or "concordance", which also sees a difference in scale.
+    """
+
+    features: FeatureExtractor = field(default_factory=LossTraces)
+    measure: TraceMeasure = "concordance"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.measure not in TRACE_MEASURES:
+            raise SettingsError(f"measure must be one of {', '.join(TRACE_MEASURES)}; got {self.measure!r}.")
+
+    def coupling(self, inputs: Features) -> Tensor:
+        """`[m, n]`."""
+        return TRACE_MEASURES[self.measure](inputs.only_layer, self.trusted.only_layer)
+
+    def pooled(self, inputs: Features) -> Tensor:
+        """`[m]`, in [-1, 1]."""
+        return self.pool(self.coupling(inputs), inputs.predictions)
+
+    def pooled_left_out(self, rows: Tensor) -> Tensor:
+        """`[m]`, in [-1, 1]."""
+        left_out = self.trusted[rows]
+        return self.pool(self.coupling(left_out), left_out.predictions, self.others(rows))

@@ -1,0 +1,191 @@
+"""Gradient sketches: how each input's answer would change with the weights of every layer.
+
+To first order the covariance of two loss traces around the trained weights is an inner product of per-sample gradients
+(`docs/estimators.md`); sketched once, it takes one backward pass an input in place of a forward pass a draw.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from anomech.disk import disk_errors
+from anomech.errors import ArtefactError, DataError, SettingsError
+from anomech.examples import Examples
+from anomech.features.base import FeatureExtractor, Features
+from anomech.gradients import GradientSketcher
+from anomech.gradients.curvature import gauss_newton_cotangents, whitening
+from anomech.progress import Track, silent
+from anomech.tasks import Task
+
+CHECKED = 2
+"""Examples on which the rule of every layer is compared with autograd."""
+
+Behaviour = Literal["evidence", "loss"]
+Preconditioner = Literal["none", "diagonal", "low-rank"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class GradientSketch(FeatureExtractor):
+    """Per-sample gradient of the behaviour at the trained weights, randomly projected layer by layer, `[n, d]` each.
+
+    Attributes:
+        behaviour: "evidence", for a classifier the log-odds of its prediction, whose gradient stays when the model is
+            certain; or "loss", whose gradient vanishes then.
+        size: Directions on each side of a weight matrix: a layer's sketch has at most its square for each parameter.
+        preconditioner: Multiply by `(nbeta H + gamma I)^(-1/2)` of each layer, so that inner products are those of
+            first-order sampling. H is the Gauss-Newton curvature of the loss on examples set aside, in the
+            coordinates of the sketch, whose rank it cannot exceed ("low-rank"), or its diagonal; "none" takes H as 0.
+        gamma: Strength of the localisation, with a preconditioner.
+        nbeta: Weight of the curvature, with a preconditioner.
+        precision: "bfloat16" runs the model under autocast: faster where the hardware has it, less exact.
+        seed: Seed of the projections.
+    """
+
+    behaviour: Behaviour = "evidence"
+    size: int = 16
+    preconditioner: Preconditioner = "none"
+    gamma: float = 10_000.0
+    nbeta: float = 100.0
+    precision: Precision = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("behaviour", Behaviour), ("preconditioner", Preconditioner), ("precision", Precision)):
+            if getattr(self, name) not in get_args(kinds):
+                raise SettingsError(f"{name} must be one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}.")
+        if self.size < 1:
+            raise SettingsError(f"size must be at least 1, got {self.size}.")
+        if not self.gamma > 0 or not self.nbeta >= 0:
+            raise SettingsError("gamma must be positive, and nbeta must not be negative.")
+
+    @property
+    def needs_examples(self) -> bool:
+        """Whether a curvature is estimated."""
+        return self.preconditioner != "none"
+
+    @property
+    def passes_per_input(self) -> int:
+        """One forward, and two for one backward."""
+        return 3
+
+    def width(self, model: nn.Module) -> int:
+        """Numbers that the sketches of one input take."""
+        return GradientSketcher(model, size=self.size, seed=self.seed).width
+
+    def fit(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> None:
+        """Find out which parameters need the general way, and the curvature if it is wanted."""
+        with disk_errors(folder, choose="TMPDIR"):
+            (folder / "plan.json").write_text(json.dumps(self._plan(task, examples.x[:CHECKED])))
+            if self.preconditioner != "none":
+                save_file(self._whitening(task, examples, folder, track), folder / "whitening.safetensors")
+
+    def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
+        """Sketches of the examples by layer, a forward and a backward pass each.
+
+        Raises:
+            DataError: The gradient of an input is NaN or infinite.
+        """
+        predictions: list[Tensor] = []
+        layers: dict[str, list[Tensor]] = {}
+        sketch = self._sketching(task, folder, partial(self._cotangents, task))
+        whiten = load_file(folder / "whitening.safetensors") if self.preconditioner != "none" else {}
+        size = task.fitting(examples)
+        batches = -(-len(examples) // size)
+        for block in track(examples.blocks(size), f"gradients of {len(examples):,} inputs", batches):
+            outputs, (sketches,) = sketch(block.x)
+            predictions.append(task.own_output(outputs).cpu())
+            for name, values in _by_layer(sketches).items():
+                _require_finite(values, block)
+                layers.setdefault(name, []).append(values @ whiten[name] if whiten else values)
+        return Features({name: torch.cat(values) for name, values in layers.items()}, torch.cat(predictions))
+
+    def _plan(self, task: Task, x: Tensor) -> dict[str, Any]:
+        """What is known of the model from trying: parameters for `torch.func`, and whether channels may come last."""
+        sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed)
+        general = sketcher.unfaithful(task.outputs, x.to(task.device), partial(self._cotangents, task))
+        return {"general": general, "channels_last": _accepts_channels_last(task, x)}
+
+    def _sketching(
+        self, task: Task, folder: Path, cotangents: Callable[[Tensor], list[Tensor]]
+    ) -> Callable[[Tensor], tuple[Tensor, list[dict[str, Tensor]]]]:
+        """What sketches a batch of inputs `[n, ...]` as fitting planned."""
+        try:
+            plan = json.loads((folder / "plan.json").read_text())
+            general, channels_last = plan["general"], plan["channels_last"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtefactError(f"{folder} lacks what fitting found ({error}); fit the auditor again.") from error
+        sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed, general=general)
+        reduced = self.precision == "bfloat16"
+
+        def sketch(x: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
+            x = x.to(task.device, memory_format=torch.channels_last if channels_last else torch.preserve_format)
+            with torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=reduced):
+                outputs, sketches = sketcher.sketch(task.run, x, cotangents)
+            # Parameters that go the general way take a forward and a backward pass of their own.
+            task.cost.forward_passes += (2 + 3 * bool(sketcher.general)) * len(x) * len(sketches)
+            return outputs.float(), sketches
+
+        return sketch
+
+    def _cotangents(self, task: Task, outputs: Tensor) -> list[Tensor]:
+        """Derivatives of the behaviour with respect to the outputs, taken in double precision."""
+        targets = task.own_output(outputs)
+        with torch.enable_grad():
+            exact = outputs.double().requires_grad_()
+            value = task.evidence(exact, targets) if self.behaviour == "evidence" else task.loss(exact, targets)
+            (derivative,) = torch.autograd.grad(value.sum(), exact)
+        return [derivative.to(outputs.dtype)]
+
+    def _whitening(self, task: Task, examples: Examples, folder: Path, track: Track) -> dict[str, Tensor]:
+        """The matrix `[d, d]` that each layer's sketches are multiplied by."""
+        curvature: dict[str, Tensor] = {}
+        sketch = self._sketching(task, folder, partial(gauss_newton_cotangents, task))
+        size = task.fitting(examples)
+        batches = -(-len(examples) // size)
+        for block in track(examples.blocks(size), f"curvature on {len(examples):,} examples", batches):
+            for sketches in sketch(block.x)[1]:
+                for name, values in _by_layer(sketches).items():
+                    square = values.double().T @ values.double() / len(examples)
+                    curvature[name] = curvature[name] + square if name in curvature else square
+        diagonal = self.preconditioner == "diagonal"
+        return {
+            name: whitening(matrix, gamma=self.gamma, nbeta=self.nbeta, diagonal=diagonal).float()
+            for name, matrix in curvature.items()
+        }
+
+
+def _by_layer(sketches: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Sketches of the parameters of each layer side by side, `[n, d]`, on the CPU."""
+    layers: dict[str, list[Tensor]] = {}
+    for name, values in sketches.items():
+        layers.setdefault(name.rpartition(".")[0] or name, []).append(values.cpu())
+    return {name: torch.cat(values, dim=1) for name, values in layers.items()}
+
+
+def _accepts_channels_last(task: Task, x: Tensor) -> bool:
+    """Whether the model runs on images whose channels lie last in memory, which convolutions are faster on."""
+    if x.ndim != 4:
+        return False
+    try:
+        with torch.no_grad():
+            task.model(x.to(task.device, memory_format=torch.channels_last))
+    except RuntimeError:
+        return False
+    return True
+
+
+def _require_finite(values: Tensor, block: Examples) -> None:
+    finite = values.isfinite().all(dim=1)
+    if not finite.all():
+        first = block.ids[int((~finite).nonzero()[0])]
+        raise DataError(f"the model's gradient is NaN or infinite on input {first!r}; check its weights and the input.")

@@ -1,0 +1,252 @@
+"""Projected per-sample gradients of a whole model, from one backward pass that forms no gradient of a parameter.
+
+Hooks see the inputs and output gradients of the layers that have a rule (`anomech.gradients.layers`). Parameters that
+no rule covers, or whose rule does not agree with autograd on this model, are differentiated with `torch.func`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from anomech.errors import ModelError
+from anomech.gradients.layers import Projections, as_matrix, matrix_shape, rule_of
+from anomech.gradients.projection import Projection
+
+CHUNK_BYTES = 64 * 2**20
+AGREEMENT = 1e-3
+"""Largest accepted relative error of a rule on a model; rounding stays far below, a wrong rule far above."""
+
+VANISHING = 1e-5
+"""Share of the largest gradient below which one is rounding error, as a bias before a normalisation has."""
+
+Sketches = dict[str, Tensor]
+"""Projected gradients `[n, d]` by name of the parameter."""
+
+Run = Callable[[nn.Module, Tensor], Tensor]
+"""Runs a model on inputs `[n, ...]`, giving outputs `[n, ...]`."""
+
+
+class GradientSketcher:
+    """Sketches the gradients of a model's parameters; a parameter that layers share has one, summed over its uses.
+
+    Args:
+        model: The model, in evaluation mode.
+        size: Largest number of directions on each side of a parameter.
+        seed: Seed of the directions.
+        general: Parameters that are differentiated with `torch.func` although a rule covers them.
+
+    Raises:
+        ModelError: The model normalises with the statistics of the batch, so that no sample has its own gradient.
+    """
+
+    def __init__(self, model: nn.Module, *, size: int, seed: int, general: Collection[str] = ()) -> None:
+        _refuse_batch_statistics(model)
+        self._model = model
+        self._parameters = dict(model.named_parameters())
+        self._ruled = _ruled_layers(model, general)
+        self._owners = {name: layer for layer, names in self._ruled.items() for name in names.values()}
+        self.general = [name for name in self._parameters if name not in self._owners]
+        self.projections = {
+            name: Projection.random(*matrix_shape(self._owners.get(name), p), size=size, name=name, seed=seed).to(
+                p.device
+            )
+            for name, p in self._parameters.items()
+        }
+
+    @property
+    def width(self) -> int:
+        """Numbers in the sketches of one sample."""
+        return sum(len(both.left) * len(both.right) for both in self.projections.values())
+
+    def sketch(
+        self, run: Run, x: Tensor, cotangents: Callable[[Tensor], Sequence[Tensor]]
+    ) -> tuple[Tensor, list[Sketches]]:
+        """Run the model once and pull vectors of output space back to its parameters.
+
+        Args:
+            run: Runs the model.
+            x: Inputs `[n, ...]`.
+            cotangents: From the outputs to one vector a sample, each like the outputs: the derivatives of a number
+                with respect to the outputs give that number's gradient.
+
+        Returns:
+            The outputs `[n, ...]`, and for every cotangent the sketches.
+        """
+        with self._hooked() as current, torch.enable_grad():
+            outputs = run(self._model, x)
+            pulled = cotangents(outputs.detach())
+            sketches: list[Sketches] = []
+            for position, cotangent in enumerate(pulled, start=1):
+                current.clear()
+                if outputs.requires_grad:
+                    outputs.backward(cotangent, retain_graph=position < len(pulled))
+                sketches.append(dict(current))
+        for found, cotangent in zip(sketches, pulled, strict=True):
+            found |= self._in_general(run, x, cotangent)
+        return outputs.detach(), [self._complete(found, len(x)) for found in sketches]
+
+    def unfaithful(self, run: Run, x: Tensor, cotangents: Callable[[Tensor], Sequence[Tensor]]) -> list[str]:
+        """Parameters whose rule does not give autograd's gradient on this model, found on a few inputs `[n, ...]`.
+
+        Raises:
+            ModelError: The output for an input depends on the others in its batch.
+        """
+        outputs, (sketches, *_) = self.sketch(run, x, cotangents)
+        wrong: dict[str, None] = {}
+        for i in range(len(x)):
+            alone, expected = self._alone(run, x[i : i + 1], cotangents)
+            if not torch.allclose(alone[0], outputs[i], rtol=1e-2, atol=1e-2 * float(outputs[i].abs().max())):
+                raise ModelError(
+                    "the model's output for an input depends on the others in its batch, so no input has a gradient "
+                    "of its own; freeze the layer that mixes samples."
+                )
+            floor = VANISHING * max((float(sketch.norm()) for sketch in expected.values()), default=0.0)
+            for name, sketch in expected.items():
+                if not (sketches[name][i] - sketch).norm() <= AGREEMENT * sketch.norm() + floor:
+                    wrong[name] = None
+        return list(wrong)
+
+    def _alone(self, run: Run, x: Tensor, cotangents: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Tensor, Sketches]:
+        """Output and projected gradients of a single input `[1, ...]`, by plain autograd."""
+        frozen = [p for p in self._parameters.values() if not p.requires_grad]
+        try:
+            for p in frozen:
+                p.requires_grad_(True)
+            with torch.enable_grad():
+                outputs = run(self._model, x)
+                (cotangent, *_) = cotangents(outputs.detach())
+                found = torch.autograd.grad(outputs, list(self._parameters.values()), cotangent, allow_unused=True)
+        finally:
+            for p in frozen:
+                p.requires_grad_(False)
+        gradients = dict(zip(self._parameters, found, strict=True))
+        return outputs.detach(), {
+            name: self._project(name, g[None])[0] for name, g in gradients.items() if g is not None
+        }
+
+    def _in_general(self, run: Run, x: Tensor, cotangent: Tensor) -> Sketches:
+        """Sketches of the parameters without a rule: gradients one sample at a time, vectorised by `torch.func`."""
+        if not self.general:
+            return {}
+        whole = _Running(self._model, run)
+        chosen = {f"model.{name}": self._parameters[name].detach() for name in self.general}
+
+        def value(parameters: dict[str, Tensor], one: Tensor, v: Tensor) -> Tensor:
+            output: Tensor = functional_call(whole, parameters, (one[None],))[0]
+            return (output * v).sum()
+
+        size = sum(p.numel() * p.element_size() for p in chosen.values())
+        try:
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+                found = vmap(grad(value), in_dims=(None, 0, 0), chunk_size=max(1, CHUNK_BYTES // size))(
+                    chosen, x.to(cotangent.device), cotangent
+                )
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise ModelError(
+                f"the gradients of {', '.join(self.general)} need torch.func, which cannot run this model "
+                f"({str(error).splitlines()[0]}); use --detector sampling."
+            ) from error
+        return {name: self._project(name, found[f"model.{name}"]) for name in self.general}
+
+    def _project(self, name: str, gradients: Tensor) -> Tensor:
+        return self.projections[name](as_matrix(self._owners.get(name), self._parameters[name], gradients.float()))
+
+    def _complete(self, found: Sketches, n: int) -> Sketches:
+        """Sketches in the order of the parameters, zero for those that the model did not use."""
+        return {
+            name: found[name].flatten(1)
+            if name in found
+            else torch.zeros(n, len(both.left) * len(both.right), device=both.left.device)
+            for name, both in self.projections.items()
+        }
+
+    @contextmanager
+    def _hooked(self) -> Iterator[Sketches]:
+        """Within, a backward pass adds to the sketches that this yields; no parameter asks for a gradient."""
+        current: Sketches = {}
+        hooks = [
+            layer.register_forward_hook(partial(self._watch, current, names), with_kwargs=True)
+            for layer, names in self._ruled.items()
+        ]
+        fast_path = torch.backends.mha.get_fastpath_enabled()
+        trainable = [p for p in self._parameters.values() if p.requires_grad]
+        try:
+            torch.backends.mha.set_fastpath_enabled(False)
+            for p in trainable:
+                p.requires_grad_(False)
+            yield current
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+            for p in trainable:
+                p.requires_grad_(True)
+            for hook in hooks:
+                hook.remove()
+
+    def _watch(
+        self, current: Sketches, names: dict[str, str], layer: nn.Module, args: Any, kwargs: Any, output: Tensor
+    ) -> Tensor:
+        """Forward hook: prepare for the gradient of the output, and see that there will be one."""
+        if not torch.is_grad_enabled():
+            return output
+        projections: Projections = {local: self.projections[name] for local, name in names.items()}
+        rule = rule_of(layer)
+        assert rule is not None
+        with torch.no_grad():
+            backward = rule(layer, _single(args[0] if args else kwargs["input"]), _single(output), projections)
+        if not output.requires_grad:
+            output = output + output.new_zeros((), requires_grad=True)
+
+        def receive(gradient: Tensor) -> None:
+            for local, sketch in backward(_single(gradient)).items():
+                name = names[local]
+                current[name] = current[name] + sketch if name in current else sketch
+
+        output.register_hook(receive)
+        return output
+
+
+class _Running(nn.Module):
+    """A model whose forward is whatever runs it, so that `functional_call` can put other parameters into it."""
+
+    def __init__(self, model: nn.Module, run: Run) -> None:
+        super().__init__()
+        self.model = model
+        self._run = run
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._run(self.model, x)
+
+
+def _ruled_layers(model: nn.Module, general: Collection[str]) -> dict[nn.Module, dict[str, str]]:
+    """The layers with a rule, and the model's names of their parameters by the layer's own."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    ruled: dict[nn.Module, dict[str, str]] = {}
+    for layer in model.modules():
+        own = {local: names[id(p)] for local, p in layer.named_parameters(recurse=False)}
+        if own and rule_of(layer) is not None and not any(name in general for name in own.values()):
+            ruled[layer] = own
+    return ruled
+
+
+def _refuse_batch_statistics(model: nn.Module) -> None:
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and (layer.training or layer.running_mean is None):
+            raise ModelError(
+                f"batch normalisation {name!r} uses the statistics of the batch, which mixes its samples; put it "
+                "into evaluation mode, with running statistics."
+            )
+
+
+def _single(values: Tensor) -> Tensor:
+    """Detached and, where floating point, in single precision."""
+    return values.detach().float() if values.is_floating_point() else values.detach()

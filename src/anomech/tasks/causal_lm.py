@@ -1,0 +1,142 @@
+"""Language models: the behaviour is how firmly the model holds to the tokens of its own completion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anomech.errors import DataError, ModelError
+from anomech.examples import Examples
+from anomech.functional.losses import log_odds
+from anomech.tasks.base import Task
+
+PADDING, PROMPT, COMPLETION = range(3)
+"""Roles of tokens."""
+
+
+class CausalLMTask(Task):
+    """A Hugging Face causal language model, and prompts with completions as `join_tokens` makes them.
+
+    Inputs are int64 `[n, 2, length]`: token ids, padded on the right, and their roles. What follows a token has no
+    influence on it in such a model, so padding needs no mask.
+
+    Raises:
+        DataError: An input is not of that form, or has no prompt or no completion.
+        ModelError: The model rejects the tokens, returns no logits for them or NaN.
+    """
+
+    def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Mean log-odds and mean negative log-likelihood, `[n, 2]`, of the completion's tokens."""
+        _check_shape(x)
+        ids, completed = x[:, 0], x[:, 1] == COMPLETION
+        first = _first(completed)
+        chosen, counted = ids[:, first:], completed[:, first:]
+        logits = _logits(model, ids, chosen.shape[1] + 1)[:, :-1]
+        firmness = log_odds(logits.flatten(0, 1).float(), chosen.flatten()).view(chosen.shape)
+        values = torch.stack([firmness, F.softplus(-firmness)], dim=2)
+        return (values * counted[..., None]).sum(1) / counted.sum(1)[:, None]
+
+    def check_labels(self, examples: Examples) -> None:
+        """Raises DataError unless every input has a prompt, then a completion, then at most padding."""
+        _check_shape(examples.x)
+        roles = examples.x[:, 1]
+        rank = (roles - PROMPT) % 3
+        known = roles.clamp(PADDING, COMPLETION) == roles
+        ordered = (rank[:, 0] == 0) & (rank.diff(dim=1) >= 0).all(1)
+        usable = known.all(1) & ordered & (roles == COMPLETION).any(1)
+        if not usable.all():
+            first = examples.ids[int((~usable).nonzero()[0])]
+            raise DataError(
+                f"{int((~usable).sum())} of {len(examples)} inputs, first {first!r}, are not a prompt (role {PROMPT}), "
+                f"a completion ({COMPLETION}) and padding ({PADDING}) in that order, the first two at least one token "
+                "each; build them with join_tokens."
+            )
+
+    def own_output(self, outputs: Tensor) -> Tensor:
+        """Zeros `[n]`: completions are of one class, and are part of the input."""
+        if not torch.isfinite(outputs).all():
+            raise ModelError(
+                "the model returns NaN or infinite logits on these inputs, or an input has no completion; "
+                "check its weights and its inputs."
+            )
+        return torch.zeros(len(outputs), dtype=torch.int64, device=outputs.device)
+
+    def evidence(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean log-odds `[n]` of the completion's tokens."""
+        return outputs[:, 0]
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean negative log-likelihood `[n]` of the completion's tokens."""
+        return outputs[:, 1]
+
+
+def join_tokens(
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], *, length: int | None = None
+) -> Tensor:
+    """Inputs of a `CausalLMTask`.
+
+    Args:
+        prompts: Token ids of each prompt.
+        completions: Token ids of what the model answered to each.
+        length: Tokens to pad to; by default as many as the longest needs.
+
+    Returns:
+        Token ids and roles, int64 `[n, 2, length]`.
+
+    Raises:
+        DataError: A prompt or completion is missing or empty, or `length` is too short.
+    """
+    if len(prompts) != len(completions) or not prompts:
+        raise DataError(f"{len(prompts)} prompts and {len(completions)} completions; give one completion a prompt.")
+    pairs = [(list(prompt), list(completion)) for prompt, completion in zip(prompts, completions, strict=True)]
+    for i, (prompt, completion) in enumerate(pairs):
+        if not prompt or not completion:
+            raise DataError(f"the {'completion' if prompt else 'prompt'} at {i} is empty; leave that pair out.")
+    longest = max(len(prompt) + len(completion) for prompt, completion in pairs)
+    if length is not None and length < longest:
+        raise DataError(f"a prompt and its completion have {longest} tokens, more than length={length}.")
+    x = torch.zeros(len(pairs), 2, length or longest, dtype=torch.int64)
+    for row, (prompt, completion) in zip(x, pairs, strict=True):
+        end = len(prompt) + len(completion)
+        row[0, :end] = torch.tensor(prompt + completion)
+        row[1, :end] = torch.tensor([PROMPT] * len(prompt) + [COMPLETION] * len(completion))
+    return x
+
+
+def _check_shape(x: Tensor) -> None:
+    if x.ndim != 3 or x.shape[1] != 2 or x.shape[2] < 2 or x.dtype != torch.int64:
+        raise DataError(
+            f"inputs of a language model are int64 [n, 2, length], got {x.dtype} {list(x.shape)}; "
+            "build them with join_tokens."
+        )
+
+
+def _first(completed: Tensor) -> int:
+    """Where the first completion of the batch begins; 1, the safe answer, where `torch.func` hides the values."""
+    try:
+        return max(1, int(completed.any(0).int().argmax()))
+    except RuntimeError:
+        return 1
+
+
+def _logits(model: nn.Module, ids: Tensor, last: int) -> Tensor:
+    """Logits `[n, last, vocabulary]` at the last positions; every layer sees tensors that have the samples first."""
+    positions = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
+    try:
+        logits = model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=last).logits
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ModelError(
+            f"the model rejects token ids of shape {list(ids.shape)}: {str(error).splitlines()[0]} "
+            "Give it tokens of its own tokenizer, no more than it was made for, and a causal language model's head."
+        ) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != (len(ids), last):
+        shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(
+            f"the model maps {list(ids.shape)} tokens to {shape}; expected logits [n, {last}, vocabulary]."
+        )
+    return logits
