@@ -53,6 +53,15 @@ def test_standardised_scores_of_trusted_examples_have_no_mean():
     assert abs(scores.mean()) < 1e-5
 
 
+def test_couplings_can_be_read_layer_by_layer():
+    fitted, inputs = GradientCoupling().fit(layered(60, seed=0)), layered(20, seed=1)
+    by_layer = fitted.coupling_by_layer(inputs)
+    assert list(by_layer) == ["telling", "loud"]
+    torch.testing.assert_close(torch.stack(list(by_layer.values())).mean(0), fitted.coupling(inputs))
+    assert by_layer["telling"].std() > 3 * by_layer["loud"].std()
+    assert list(GradientCoupling(balance="whole").fit(fitted.trusted).coupling_by_layer(inputs)) == ["whole"]
+
+
 def test_a_dead_layer_says_nothing():
     trusted, inputs = layered(60, seed=0), layered(20, seed=1)
     expected = GradientCoupling().fit(trusted).score(inputs)

@@ -36,6 +36,12 @@ CLEAN = 1000
 FOLDS = 10
 RATES = (0.01, 0.05, 0.1)
 
+DETECTORS: dict[str, Detector] = {
+    "gradient": GradientCoupling(),
+    "sampling": TraceCoupling(),
+    "mahalanobis": Mahalanobis(),
+}
+
 Scheme = Callable[[Detector, Features, Features], Tensor]
 """P-values `[m]` of inputs, from a detector that is not fitted yet and n trusted features."""
 
@@ -69,7 +75,7 @@ SCHEMES: dict[str, Scheme] = {"left out": left_out, "split": split, "cross-confo
 
 def rows(setup: Setup) -> Iterator[Row]:
     """Every detector and scheme on the same random splits of clean images; TPR on images that are in no split."""
-    for name, detector in {"gradient": GradientCoupling(), "sampling": TraceCoupling(), "mahalanobis": Mahalanobis()}.items():
+    for name, detector in DETECTORS.items():
         clean, attacked = _features(detector, setup.seed, setup.track)
         for scheme, p_values_of in SCHEMES.items():
             realised, found = _over_splits(detector, p_values_of, clean, attacked, setup.seed)

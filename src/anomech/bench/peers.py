@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from anomech.detectors.coupling import Coupling, Pooling
 from anomech.examples import Examples
 from anomech.features import FeatureExtractor, Features
 from anomech.progress import Track, silent
-from anomech.sampling import RMSpropSGLD
+from anomech.sampling import RMSpropSGLD, Sampler
 from anomech.tasks import Task
 
 CHUNK = 128
@@ -82,6 +81,11 @@ class NaiveCosine(Coupling):
         return self.pool(self.coupling(left_out), left_out.predictions, self.others(rows))
 
 
+def clock() -> float:
+    """Seconds to take differences of; those of this process alone where it has one thread, and shares its core."""
+    return process_time() if torch.get_num_threads() == 1 and not torch.cuda.is_available() else perf_counter()
+
+
 def has_devinterp() -> bool:
     """Whether the peer of the extra `bench` is installed."""
     return find_spec("devinterp") is not None
@@ -96,7 +100,13 @@ class Timings:
 
 
 def devinterp(
-    task: Task, examples: Examples, judged: Examples | None, sampler: RMSpropSGLD, *, draws: int
+    task: Task,
+    examples: Examples,
+    judged: Examples | None,
+    sampler: RMSpropSGLD,
+    *,
+    draws: int,
+    now: Callable[[], float] = perf_counter,
 ) -> tuple[Timings, Tensor]:
     """One chain of devinterp<2, its callback collecting the per-sample losses of the model's own predictions.
 
@@ -106,6 +116,7 @@ def devinterp(
         judged: Inputs whose losses are collected at every draw in evaluation mode, n of them; None for none.
         sampler: Settings of the chain; its burn-in and its number of draws are not used.
         draws: Draws of the chain.
+        now: What tells the time.
 
     Returns:
         What it took, and the losses `[n, draws]`.
@@ -116,7 +127,7 @@ def devinterp(
     assert examples.y is not None
     assert sampler.step_size is not None
     size = min(sampler.batch_size, len(examples))
-    collector = _Collector(list(_batches(task, judged)) if judged is not None else [])
+    collector = _Collector(list(_batches(task, judged)) if judged is not None else [], now)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sample(
@@ -144,24 +155,30 @@ def devinterp(
 
 
 def draw_seconds(task: Task, examples: Examples, sampler: RMSpropSGLD, *, draws: int) -> tuple[float, float]:
-    """Median seconds from one draw to the next, without traces: devinterp's, and ours on the same settings."""
-    theirs, _ = devinterp(task, examples, None, sampler, draws=draws)
-    ours = [perf_counter() for _ in sampler.draw(task, examples)]
-    return median(theirs.steps), median(after - before for before, after in pairwise(ours))
+    """Shortest time from one draw to the next, without traces: devinterp's, and ours on the same settings."""
+    theirs, _ = devinterp(task, examples, None, sampler, draws=draws, now=clock)
+    return min(theirs.steps), shortest_draw(task, examples, sampler)
+
+
+def shortest_draw(task: Task, examples: Examples, sampler: Sampler) -> float:
+    """Shortest time from one of our draws to the next, without traces."""
+    times = [clock() for _ in sampler.draw(task, examples)]
+    return min(after - before for before, after in pairwise(times))
 
 
 class _Collector:
     """Called after every step."""
 
-    def __init__(self, batches: list[tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, batches: list[tuple[Tensor, Tensor]], now: Callable[[], float]) -> None:
         self.timings = Timings()
         self.losses: list[Tensor] = []
         self._batches = batches
+        self._now = now
         self._end: float | None = None
 
     def __call__(self, *, model: nn.Module, loss: Tensor, **_: Any) -> None:
         loss.item()
-        start = perf_counter()
+        start = self._now()
         if self._end is not None:
             self.timings.steps.append(start - self._end)
         if self._batches:
@@ -169,7 +186,7 @@ class _Collector:
             self.losses.append(
                 torch.cat([F.cross_entropy(model(x), y, reduction="none").cpu() for x, y in self._batches])
             )
-        self._end = perf_counter()
+        self._end = self._now()
         self.timings.traces.append(self._end - start)
 
 

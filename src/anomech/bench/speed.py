@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -62,14 +61,17 @@ COLUMNS = [
     "extrapolated",
     "threads",
 ]
-ROUNDS = 5
-"""Turns that compared work is done in; the shortest of each counts."""
+ROUNDS, SECONDS = 5, 8.0
+"""Fewest turns that compared work is done in, and least time that they take; the shortest turn of each counts."""
 
 TURN = 512
 """Inputs that are scored in a turn."""
 
 TURN_DRAWS = 4
 """Draws whose traces are collected in a turn."""
+
+TIMED_DRAWS = 20
+"""Draws of which the shortest is reported."""
 
 BATCH = 256
 """Inputs of a batch of a stream."""
@@ -140,9 +142,10 @@ def in_own_process(function: Callable[..., Row], *arguments: object) -> Row:
         raise AnomechError(
             f"the process of a row died (exit code {process.exitcode}); is there enough free memory?"
         ) from None
-    finally:
+    except BaseException:
         process.kill()
-        process.join()
+        raise
+    process.join()
     if isinstance(answer, Exception):
         raise answer
     return dict(answer)
@@ -158,11 +161,14 @@ def run(path: Path, job: Job) -> Row:
     )
 
 
-def forward(scene: Scene) -> Row:
+def forward(scene: Scene, *, layout: torch.memory_format = torch.contiguous_format) -> Row:
     """The floor: every input passes through the model once."""
+    x, turn = scene.inputs.x.to(memory_format=layout), _turn(scene).x
     with measured(scene.task) as usage:
-        _forward(scene.task, scene.inputs.x)
-    floor, again = _in_turns(*[partial(_forward, scene.task, _turn(scene).x)] * 2)
+        _forward(scene.task, x)
+    floor, again = _in_turns(
+        partial(_forward, scene.task, turn), partial(_forward, scene.task, turn.to(memory_format=layout))
+    )
     return _costs(len(scene.inputs), 0.0, usage.seconds, usage.peak_memory_mb) | {
         "forward_equivalents": 1.0,
         "times_floor": again / floor,
@@ -233,7 +239,7 @@ def sampling(scene: Scene, *, detector: TraceCoupling, sampler: Sampler, draws: 
         "forward_equivalents": sampler.total_draws + 1.0,
         "times_floor": over_forward * (sampler.total_draws + 1),
         "trace_over_forward": over_forward,
-        "draw_seconds": _draw_seconds(_shortened(bounded, 2 * TURN_DRAWS), task, examples),
+        "draw_seconds": peers.shortest_draw(task, examples, _shortened(bounded, TIMED_DRAWS)),
         "measured_draws": short.total_draws,
         "extrapolated": draws is not None,
     }
@@ -244,26 +250,26 @@ def devinterp(scene: Scene, *, sampler: RMSpropSGLD, draws: int) -> Row:
     """The published pipeline on devinterp, which judges only inputs that are there while its chain runs."""
     task = scene.task
     reference, examples = _halves(scene.trusted)
-    judged = concatenate(reference, scene.inputs)
+    judged, turn = concatenate(reference, scene.inputs), _turn(scene)
+    with measured(task) as usage:
+        timings, _ = peers.devinterp(task, examples, judged, sampler, draws=draws)
     each = max(2, draws // ROUNDS)
-    timings, floors, alone = [], [], []
+    alone, traces, floors = [], [], []
     for _ in range(ROUNDS):
-        with measured(task) as usage:
-            timings.append(peers.devinterp(task, examples, judged, sampler, draws=each)[0])
-        floors.append(_seconds(partial(_forward, task, judged.x)))
         alone.append(peers.draw_seconds(task, examples, _shortened(sampler, each), draws=each))
+        timed, _ = peers.devinterp(task, examples, turn, sampler, draws=TURN_DRAWS, now=peers.clock)
+        traces.append(min(timed.traces))
+        floors.append(_seconds(partial(_forward, task, turn.x)))
     theirs, ours = (min(seconds) for seconds in zip(*alone, strict=True))
-    step = median(seconds for timing in timings for seconds in timing.steps)
-    trace = median(seconds for timing in timings for seconds in timing.traces) / len(judged)
-    chain = step * sampler.steps + trace * sampler.draws * len(reference)
+    trace = median(timings.traces) / len(judged)
+    chain = median(timings.steps) * sampler.steps + trace * sampler.draws * len(reference)
     scoring = trace * sampler.draws * len(scene.inputs)
-    fastest = min(min(timing.traces) for timing in timings)
     return _costs(len(scene.inputs), chain, scoring, usage.peak_memory_mb) | {
         "forward_equivalents": sampler.draws + 1.0,
-        "times_floor": (sampler.draws + 1) * fastest / min(floors),
+        "times_floor": (sampler.draws + 1) * min(traces) / min(floors),
         "draw_seconds": theirs,
         "draw_over_ours": theirs / ours,
-        "measured_draws": each * ROUNDS,
+        "measured_draws": draws,
         "extrapolated": True,
     }
 
@@ -276,6 +282,7 @@ def _jobs(sizes: Sizes, seed: int) -> dict[str, Job]:
     sampled = partial(sampling, detector=TraceCoupling(), draws=sizes.draws)
     jobs: dict[str, Job] = {
         "forward passes": forward,
+        "forward passes, channels last": partial(forward, layout=torch.channels_last),
         "gradient": partial(audit, detector=gradient),
         "gradient, bfloat16": partial(audit, detector=reduced, beside=gradient),
         "gradient, streamed 4x": partial(audit, detector=gradient, copies=4),
@@ -322,14 +329,17 @@ def _forward(task: Task, x: Tensor) -> None:
 
 
 def _seconds(job: Callable[[], object]) -> float:
-    start = perf_counter()
+    start = peers.clock()
     job()
-    return perf_counter() - start
+    return peers.clock() - start
 
 
 def _in_turns(*jobs: Callable[[], object]) -> list[float]:
     """The shortest time of each job."""
-    times = [[_seconds(job) for job in jobs] for _ in range(ROUNDS)]
+    start = perf_counter()
+    times: list[list[float]] = []
+    while len(times) < ROUNDS or perf_counter() - start < SECONDS:
+        times.append([_seconds(job) for job in jobs])
     return [min(of_job) for of_job in zip(*times, strict=True)]
 
 
@@ -366,11 +376,6 @@ def _shortened(sampler: Sampler, draws: int) -> Any:
 def _work(sampler: Sampler) -> int:
     """What the time of drawing is proportional to."""
     return sampler.gradient_passes or sampler.total_draws
-
-
-def _draw_seconds(sampler: Sampler, task: Task, examples: Examples) -> float:
-    times = [perf_counter() for _ in sampler.draw(task, examples)]
-    return median(after - before for before, after in pairwise(times))
 
 
 def _trace_over_forward(task: Task, sampler: Sampler, examples: Examples, inputs: Examples) -> float:

@@ -61,6 +61,11 @@ class GradientCoupling(Coupling):
         """Mean over the layers, `[m, n]`."""
         return _mean(self._couple(inputs)).float()
 
+    def coupling_by_layer(self, inputs: Features) -> dict[str, Tensor]:
+        """`[m, n]` in each layer; one entry where they are joined."""
+        names = ["whole"] if self.balance == "whole" else list(self.trusted.layers)
+        return {name: matrix.float() for name, matrix in zip(names, self._couple(inputs), strict=True)}
+
     def pooled(self, inputs: Features) -> Tensor:
         """`[m]`, in [-1, 1], or in standard deviations of the trusted examples."""
         matrices = self._balanced(self._couple(inputs))
