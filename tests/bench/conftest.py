@@ -7,5 +7,5 @@ from anomech.bench.setup import Scene, Setup
 def one_scene(fashion, monkeypatch):
     """Suites run on the small split of the shipped organism."""
     task, trusted, inputs = fashion
-    monkeypatch.setattr(Setup, "scenes", lambda *args, **sizes: [Scene("fashion-badnets", task, trusted, inputs)])
+    monkeypatch.setattr(Setup, "scenes", lambda *args, **sizes: iter([Scene("fashion-badnets", task, trusted, inputs)]))
     return Setup()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -70,7 +71,8 @@ SKETCHES = {
 
 def rows(setup: Setup) -> Iterator[Row]:
     """Every reading of the default sketch, then the default reading of other sketches."""
-    for scene in setup.scenes(trusted=2 * TRUSTED, clean=1000, attacked=800):
+    images = setup.scenes(trusted=2 * TRUSTED, clean=1000, attacked=800)
+    for scene in chain(images, setup.language_scenes()):
         common = {"organism": scene.organism, "seed": setup.seed}
         cost, trusted, inputs = _extract(scene, GradientSketch(seed=setup.seed), setup)
         for size in SIZES:

@@ -37,11 +37,14 @@ class Setup:
     track: Track = silent
 
     def scenes(self, *, trusted: int, clean: int = 1000, attacked: int = 1000) -> Iterator[Scene]:
-        """Every organism that there is data for, image classifiers with about so many trusted examples and inputs."""
+        """Every image classifier that there is data for, with so many trusted examples and inputs."""
         for name in self.organisms:
             organism = load_organism(name, data=self.data, cache=self.cache, part=self.part, track=self.track)
             both = organism.split(trusted=trusted, clean=clean, attacked=attacked, seed=self.seed)
             yield Scene(name, ClassificationTask(organism.model), *both)
+
+    def language_scenes(self) -> Iterator[Scene]:
+        """The language model, if its folder is among the data, with the prompts that it comes with."""
         if self.data is None:
             return
         for base in sorted(self.data.rglob(LANGUAGE_MODEL)):

@@ -236,7 +236,7 @@ def sampling(scene: Scene, *, detector: TraceCoupling, sampler: Sampler, draws: 
     fit_seconds = fixed + chain.seconds * _work(sampler) / _work(short) + fitting.seconds * passes
     over_forward = _trace_over_forward(task, _shortened(bounded, TURN_DRAWS), examples, _turn(scene))
     row = _costs(len(scene.inputs), fit_seconds, scoring.seconds * passes, scoring.peak_memory_mb) | {
-        "forward_equivalents": sampler.total_draws + 1.0,
+        "forward_equivalents": scoring.forward_passes * passes / len(scene.inputs),
         "times_floor": over_forward * (sampler.total_draws + 1),
         "trace_over_forward": over_forward,
         "draw_seconds": peers.shortest_draw(task, examples, _shortened(bounded, TIMED_DRAWS)),

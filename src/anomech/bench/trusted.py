@@ -11,7 +11,6 @@ from anomech.bench.subsets import over_subsets
 from anomech.bench.suite import Row
 from anomech.detectors import Detector, GradientCoupling, Mahalanobis, MaxSoftmax, TypicalConfidence
 from anomech.features import Features, GradientSketch
-from anomech.tasks import ClassificationTask
 
 COLUMNS = [
     "organism",
@@ -44,13 +43,11 @@ def detectors(seed: int) -> dict[str, Detector]:
 def rows(setup: Setup) -> Iterator[Row]:
     """Every detector on the same random trusted sets of each size."""
     for scene in setup.scenes(trusted=max(SIZES)):
-        classifier = isinstance(scene.task, ClassificationTask)
         for name, detector in detectors(setup.seed).items():
-            if name == "gradient" or classifier:
-                features = _extract(scene, detector, setup)
-                for size in SIZES:
-                    figures = over_subsets(detector, *features, scene.inputs, size=size, seed=setup.seed)
-                    yield {"organism": scene.organism, "detector": name, "seed": setup.seed, **figures}
+            features = _extract(scene, detector, setup)
+            for size in SIZES:
+                figures = over_subsets(detector, *features, scene.inputs, size=size, seed=setup.seed)
+                yield {"organism": scene.organism, "detector": name, "seed": setup.seed, **figures}
 
 
 def _extract(scene: Scene, detector: Detector, setup: Setup) -> tuple[Features, Features]:

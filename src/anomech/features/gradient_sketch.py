@@ -138,13 +138,14 @@ class GradientSketch(FeatureExtractor):
         return sketch
 
     def _cotangents(self, task: Task, outputs: Tensor) -> list[Tensor]:
-        """Derivatives of the behaviour with respect to the outputs, taken in double precision."""
-        targets = task.own_output(outputs)
+        """Derivatives of the behaviour with respect to the outputs, in double precision, which not all devices have."""
+        exact = outputs.cpu().double()
+        targets = task.own_output(exact)
         with torch.enable_grad():
-            exact = outputs.double().requires_grad_()
+            exact.requires_grad_()
             value = task.evidence(exact, targets) if self.behaviour == "evidence" else task.loss(exact, targets)
             (derivative,) = torch.autograd.grad(value.sum(), exact)
-        return [derivative.to(outputs.dtype)]
+        return [derivative.to(outputs)]
 
     def _whitening(self, task: Task, examples: Examples, folder: Path, track: Track) -> dict[str, Tensor]:
         """The matrix `[d, d]` that each layer's sketches are multiplied by."""

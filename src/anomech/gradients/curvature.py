@@ -35,14 +35,14 @@ def gauss_newton_cotangents(task: Task, outputs: Tensor) -> list[Tensor]:
         raise ModelError(
             f"the model has {outputs[0].numel():,} outputs an input, too many for curvature; set preconditioner=none."
         )
-    targets = task.own_output(outputs)
-    exact = outputs.double()
+    exact = outputs.cpu().double()
+    targets = task.own_output(exact)
     curvature = vmap(hessian(lambda one, target: task.loss(one[None], target[None])[0]))(exact, targets)
     size = exact[0].numel()
     values, vectors = torch.linalg.eigh(curvature.reshape(-1, size, size))
     kept = min(DIRECTIONS, size)
     factors = vectors[..., -kept:] * values[:, None, -kept:].clamp_min(0).sqrt()
-    return [factors[..., -1 - i].reshape(outputs.shape).to(outputs.dtype) for i in range(kept)]
+    return [factors[..., -1 - i].reshape(outputs.shape).to(outputs) for i in range(kept)]
 
 
 def whitening(curvature: Tensor, *, gamma: float, nbeta: float, diagonal: bool) -> Tensor:
