@@ -19,6 +19,8 @@ from anomech.errors import ArtefactError, DataError, SettingsError, StorageError
 from anomech.organisms.fashion import shipped_model
 from anomech.organisms.models import SmallCNN
 from anomech.sampling import IsotropicNoise
+from anomech.tasks import CausalLMTask
+from anomech.tasks.causal_lm import join_tokens
 
 QUICK = RMSpropSGLD(chains=2, draws=10, burn_in=10, thin=1)
 
@@ -283,3 +285,29 @@ def test_a_gradient_auditor_scores_later_inputs_as_before(fashion, tmp_path):
     auditor.save(tmp_path / "a")
     loaded = Auditor.load(tmp_path / "a", task)
     torch.testing.assert_close(loaded.audit(inputs).scores, auditor.audit(inputs).scores)
+
+
+def test_a_language_model_has_no_classes_to_be_of_one_of():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        vocab_size=30,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+    )
+    torch.manual_seed(0)
+    task = CausalLMTask(transformers.LlamaForCausalLM(config), device="cpu")
+    tokens = torch.randint(30, (40, 9), generator=torch.Generator().manual_seed(0)).tolist()
+    x = Examples(x=join_tokens([t[:5] for t in tokens], [t[5:] for t in tokens]))
+    verdicts = Auditor(task, calibrator=Calibrator(fpr=0.1)).fit(x[torch.arange(30)]).audit(x[torch.arange(30, 40)])
+    assert verdicts.scores.isfinite().all()
+
+
+def test_a_score_that_is_no_number_is_an_error(fashion, monkeypatch):
+    task, trusted, inputs = fashion
+    auditor = Auditor(task, Mahalanobis()).fit(trusted)
+    monkeypatch.setattr(Mahalanobis, "score", lambda self, inputs: torch.full((len(inputs),), torch.nan))
+    with pytest.raises(DataError, match="is NaN or infinite"):
+        auditor.audit(inputs)

@@ -61,10 +61,10 @@ class Auditor:
 
     Args:
         task: The model and its behaviour.
-        detector: How anomalous an input is; by default the coupling of sampled loss traces.
+        detector: How anomalous an input is; by default the coupling of gradients.
         calibrator: Accepted error rates.
-        sampling_share: Share of each trusted class that the sampler takes its gradients on, if it takes any and is not
-            given examples of its own; these are not scored against.
+        sampling_share: Share of each trusted class that a sampler takes its gradients on, or a preconditioner its
+            curvature, if it is not given examples of its own; these are not scored against.
         seed: Seed of that split.
         track: How progress is reported.
     """
@@ -110,16 +110,21 @@ class Auditor:
             trusted, sampling = self._set_aside(trusted)
         for examples in filter(None, (trusted, sampling)):
             self.task.check_labels(examples)
-        _check_trusted(trusted, self.task.predict(trusted))
+        _check_number(trusted)
+        if trusted.y is not None:
+            _check_classes(trusted.y)
         if shortfall := self.calibrator.shortfall(len(trusted)):
             logger.warning(shortfall)
         extractor.fit(self.task, trusted if sampling is None else sampling, self._folder, track=self.track)
         features = self._extract(trusted)
+        if trusted.y is None and self.task.has_classes:
+            _check_classes(features.predictions)
         self.health = extractor.health(self.task, trusted, features)
         for warning in self.health.warnings if self.health else ():
             logger.warning(warning)
         self.reference = trusted
         self.trusted_scores = self.detector.fit(features).trusted_scores()
+        _check_finite(self.trusted_scores, trusted)
         return self
 
     def audit(self, inputs: Examples) -> Verdicts:
@@ -131,6 +136,7 @@ class Auditor:
         inputs.require_shape_of(self.reference)
         parts = [self._score(block) for block in inputs.blocks(BLOCK)]
         predictions, scores, couplings, positions = (torch.cat(part) for part in zip(*parts, strict=True))
+        _check_finite(scores, inputs)
         p, flagged = self.calibrator.judge(self.trusted_scores, scores)
         return Verdicts(
             ids=inputs.ids,
@@ -261,30 +267,40 @@ class Auditor:
         return self.detector.features.extract(self.task, examples, self._folder, track=self.track)
 
     def _set_aside(self, trusted: Examples) -> tuple[Examples, Examples]:
-        if trusted.y is None:
+        if trusted.y is None and self.detector.features.needs_labels:
             raise DataError(
                 "this sampler takes gradients on trusted examples, which need labels; give y, or class subfolders."
             )
-        ours, others = stratified_split(trusted.y, self.sampling_share, seed=self.seed)
+        classes = self.task.predict(trusted) if trusted.y is None else trusted.y
+        ours, others = stratified_split(classes, self.sampling_share, seed=self.seed)
         return trusted[others], trusted[ours]
 
     def _score(self, inputs: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         features = self._extract(inputs)
-        couplings, positions = self.detector.vouchers(features, min(VOUCHERS, len(self.reference)))
-        return features.predictions, self.detector.score(features), couplings, positions
+        return features.predictions, *self.detector.examine(features, min(VOUCHERS, len(self.reference)))
 
 
-def _check_trusted(trusted: Examples, predictions: Tensor) -> None:
+def _check_number(trusted: Examples) -> None:
     if len(trusted) < SMALLEST_TRUSTED:
         raise DataError(
             f"{len(trusted)} trusted examples to score against are too few; "
             f"give at least {SMALLEST_TRUSTED}, better hundreds."
         )
-    classes = (predictions if trusted.y is None else trusted.y).unique()
-    if len(classes) == 1:
+
+
+def _check_classes(classes: Tensor) -> None:
+    if len(classes.unique()) == 1:
         raise DataError(
-            f"all {len(trusted)} trusted examples are of class {int(classes[0])}; "
+            f"all {len(classes)} trusted examples are of class {int(classes[0])}; "
             "give examples of every class that the model is used on."
+        )
+
+
+def _check_finite(scores: Tensor, examples: Examples) -> None:
+    if not scores.isfinite().all():
+        first = examples.ids[int((~scores.isfinite()).nonzero()[0])]
+        raise DataError(
+            f"the score of {first!r} is NaN or infinite: its features are too large or too small for these settings."
         )
 
 

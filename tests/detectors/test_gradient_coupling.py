@@ -5,8 +5,9 @@ import torch
 
 from anomech.detectors import GradientCoupling, coupling
 from anomech.detectors.gradient_coupling import Balance
-from anomech.errors import SettingsError
+from anomech.errors import DataError, SettingsError
 from anomech.features import Features
+from anomech.functional.conformal import p_values
 
 
 def layered(n, seed, scale=1.0):
@@ -36,21 +37,41 @@ def test_one_loud_layer_rules_only_where_layers_are_not_balanced(balance):
 @pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("pooling", ["nearest", "nearest-own-class", "class-level"])
 def test_a_trusted_score_is_that_of_a_new_input_given_the_others(balance, centred, pooling):
-    """Exactly so but for the standard deviations, which are of all."""
+    """Exactly so, but that the others' standard deviations are of couplings to 39 examples, not to 38."""
     trusted = layered(40, seed=0)
     detector = GradientCoupling(balance=balance, centred=centred, pooling=pooling)
     whole = detector.fit(trusted).trusted_scores()
-    if balance == "standardised":
-        return
+    tolerance = 0.2 if balance == "standardised" else 1e-5
     for i in (0, 7, 39):
         others = torch.arange(40) != i
         alone = GradientCoupling(balance=balance, centred=centred, pooling=pooling).fit(trusted[others])
-        torch.testing.assert_close(alone.score(trusted[torch.tensor([i])])[0], whole[i])
+        torch.testing.assert_close(alone.score(trusted[torch.tensor([i])])[0], whole[i], rtol=1e-4, atol=tolerance)
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_many_layers_with_outliers_keep_the_rate(n):
+    """A trusted score that is measured by moments of which it is a part is bounded, as no new input's is."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(m):
+        classes = torch.randint(3, (m,), generator=generator)
+        odd = torch.rand(20, m, 1, generator=generator) < 0.05
+        noise = torch.randn(20, m, 10, generator=generator)
+        values = torch.where(odd, 3 * noise, torch.eye(3, 10)[classes] + 0.3 * noise)
+        return Features({str(i): layer for i, layer in enumerate(values)}, classes)
+
+    realised = []
+    for _ in range(40):
+        fitted = GradientCoupling().fit(drawn(n))
+        realised.append((p_values(fitted.trusted_scores(), fitted.score(drawn(100))) <= 0.05).double().mean())
+    # The fewer they are, the more conservative: those of the others vary more than those of all.
+    nominal = int(0.05 * (n + 1)) / (n + 1)
+    assert (0.5 if n == 60 else 0.1) * nominal < torch.stack(realised).mean() < 1.2 * nominal
 
 
 def test_standardised_scores_of_trusted_examples_have_no_mean():
     scores = GradientCoupling().fit(layered(60, seed=0)).trusted_scores()
-    assert abs(scores.mean()) < 1e-5
+    assert abs(scores.mean()) < 0.05
 
 
 def test_couplings_can_be_read_layer_by_layer():
@@ -68,6 +89,29 @@ def test_a_dead_layer_says_nothing():
     for features in (trusted, inputs):
         features.layers["dead"] = torch.zeros(len(features), 5)
     torch.testing.assert_close(GradientCoupling().fit(trusted).score(inputs), expected * 2 / 3)
+
+
+def test_gradients_of_zero_here_and_there_leave_every_score_a_number():
+    trusted, inputs = layered(60, seed=0), layered(20, seed=1)
+    for features in (trusted, inputs):
+        features.layers["loud"][torch.arange(len(features)) % 3 == 0] = 0
+    for measure in ("cosine", "identity"):
+        fitted = GradientCoupling(measure=measure).fit(trusted)
+        assert fitted.score(inputs).isfinite().all()
+        assert fitted.trusted_scores().isfinite().all()
+
+
+def test_the_scale_of_all_gradients_does_not_matter():
+    trusted, inputs = layered(60, seed=0), layered(20, seed=1)
+    expected = GradientCoupling().fit(trusted).score(inputs)
+    for values in (*trusted.layers.values(), *inputs.layers.values()):
+        values *= 1e-30
+    torch.testing.assert_close(GradientCoupling().fit(trusted).score(inputs), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_too_few_to_couple_are_refused():
+    with pytest.raises(DataError, match="2 trusted examples cannot be coupled"):
+        GradientCoupling().fit(layered(2, seed=0))
 
 
 def test_the_order_of_the_layers_does_not_matter():

@@ -74,6 +74,23 @@ def test_what_has_no_rule_is_found_when_fitting(tmp_path):
     assert set(sketch.extract(task, images(5), tmp_path).layers) == {"layer", "temperature"}
 
 
+def test_a_layer_that_answers_nothing_is_left_out(tmp_path):
+    """A shift of all logits does not change their log-odds; its gradient is rounding error with a direction."""
+
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.shift = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 3)), nn.Linear(6, 1)
+
+        def forward(self, x):
+            return self.body(x) + self.shift(x)
+
+    task = ClassificationTask(Shifted(), device="cpu")
+    sketch = GradientSketch()
+    sketch.fit(task, images(20), tmp_path)
+    assert set(sketch.extract(task, images(5), tmp_path).layers) == {"body.0", "body.2"}
+
+
 def test_a_model_that_flattens_with_view_is_not_given_channels_last(tmp_path):
     class Viewing(nn.Module):
         def __init__(self):

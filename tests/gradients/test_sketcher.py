@@ -119,6 +119,94 @@ def test_batch_statistics_are_refused(norm):
         GradientSketcher(nn.Sequential(nn.Linear(6, 9), norm), size=4, seed=0)
 
 
+class Positions(nn.Module):
+    """Adds a learned position to every token, as transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(5, 6), nn.Linear(6, 2)
+
+    def forward(self, x):
+        return self.head(x + self.embedding(torch.arange(5))).flatten(1)
+
+
+class Twice(nn.Module):
+    """Calls a layer on every token, and on the mean of all."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x):
+        tokens = self.layer(x.reshape(-1, 6)).reshape(x.shape)
+        return self.layer(input=tokens.mean(1))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.GRU(6, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0][:, -1])
+
+
+ODD = {
+    "positions": Positions,
+    "one layer on other rows": Twice,
+    "a recurrent layer, which torch.func cannot run": Recurrent,
+    "weight norm": lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 3)), nn.Flatten()),
+    "spectral norm": lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 3)), nn.Flatten()),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_models_that_the_rules_do_not_fit_are_exact_in_general(name):
+    torch.manual_seed(0)
+    model, x = ODD[name]().eval(), torch.randn(4, 5, 6)
+    wrong = sketcher(model).unfaithful(run, x, cotangents)
+    found = sketcher(model, general=wrong)
+    assert found.unfaithful(run, x, cotangents) == []
+    _, (sketches,) = found.sketch(run, x, cotangents)
+    assert all(values.any() for values in sketches.values())
+
+
+def test_a_branch_that_was_not_taken_before_is_an_error_and_not_a_gradient_of_zero():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return self.layer(x) + (self.layer(x.repeat(2, 1))[: len(x)] if x.max() > 9 else 0)
+
+    x = torch.rand(3, 6)
+    found = sketcher(Branching())
+    assert found.unfaithful(run, x, cotangents) == []
+    with pytest.raises(ModelError, match="another form than when this was fitted"):
+        found.sketch(run, 10 * x, cotangents)
+
+
+def test_half_precision_is_not_taken_for_a_wrong_rule():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 8)).bfloat16()
+    assert sketcher(model).unfaithful(run, torch.randn(4, 32).bfloat16(), cotangents) == []
+
+
+def test_what_has_no_gradients_is_refused():
+    with pytest.raises(ModelError, match="no parameters"):
+        sketcher(nn.Flatten())
+    with pytest.raises(ModelError, match="TorchScript"):
+        sketcher(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)))
+
+    class Detached(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).detach()
+
+    with pytest.raises(ModelError, match="has no gradient"):
+        sketcher(Detached(6, 2)).unfaithful(run, torch.randn(2, 6), cotangents)
+
+
 def test_a_layer_that_mixes_samples_is_refused():
     class Mixing(nn.Module):
         def __init__(self):

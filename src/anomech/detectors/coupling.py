@@ -53,8 +53,8 @@ class Coupling(Detector):
             raise SettingsError(f"k must be at least 1, got {self.k}.")
 
     @abstractmethod
-    def pooled(self, inputs: Features) -> Tensor:
-        """Pooled coupling `[m]` of inputs."""
+    def read(self, inputs: Features) -> tuple[Tensor, Tensor]:
+        """Pooled coupling `[m]` of inputs, and their coupling `[m, n]` to each trusted example."""
 
     @abstractmethod
     def pooled_left_out(self, rows: Tensor) -> Tensor:
@@ -62,16 +62,28 @@ class Coupling(Detector):
 
     def score(self, inputs: Features) -> Tensor:
         """`[m]`: minus the pooled coupling."""
-        return -torch.cat([self.pooled(inputs[rows]) for rows in self._blocks(len(inputs))])
+        return -torch.cat([self.read(block)[0] for block in self._blocks(inputs)])
 
     def trusted_scores(self) -> Tensor:
         """Score of each trusted example against all the others, `[n]`."""
-        return -torch.cat([self.pooled_left_out(rows) for rows in self._blocks(len(self.trusted))])
+        return -torch.cat([self.pooled_left_out(rows) for rows in self.row_blocks(len(self.trusted))])
+
+    def coupling(self, inputs: Features) -> Tensor:
+        """`[m, n]`."""
+        return torch.cat([self.read(block)[1] for block in self._blocks(inputs)])
+
+    def examine(self, inputs: Features, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores and vouchers, from couplings that are computed once."""
+        found = []
+        for block in self._blocks(inputs):
+            pooled, coupling = self.read(block)
+            found.append((-pooled, *self._strongest(coupling, block.predictions, k)))
+        scores, couplings, positions = (torch.cat(part) for part in zip(*found, strict=True))
+        return scores, couplings, positions
 
     def vouchers(self, inputs: Features, k: int) -> tuple[Tensor, Tensor]:
         """As the score reads them: where the pooling looks at the own class, its examples come first."""
-        found = [self._vouchers(inputs[rows], k) for rows in self._blocks(len(inputs))]
-        couplings, positions = (torch.cat(part) for part in zip(*found, strict=True))
+        _, couplings, positions = self.examine(inputs, k)
         return couplings, positions
 
     def pool(self, coupling: Tensor, classes: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -93,20 +105,23 @@ class Coupling(Detector):
         """Which trusted examples are not the one at each of these positions, bool `[m, n]`."""
         return rows[:, None] != torch.arange(len(self.trusted))
 
-    def _blocks(self, m: int) -> Iterator[Tensor]:
+    def row_blocks(self, m: int) -> Iterator[Tensor]:
         """Positions of m rows, in blocks whose couplings to all trusted examples fit in memory."""
         yield from torch.arange(m).split(max(1, PAIRS // len(self.trusted)))
 
-    def _vouchers(self, inputs: Features, k: int) -> tuple[Tensor, Tensor]:
-        coupling = self.coupling(inputs)
-        own = inputs.predictions[:, None] == self.trusted.predictions
+    def _blocks(self, inputs: Features) -> Iterator[Features]:
+        return (inputs[rows] for rows in self.row_blocks(len(inputs)))
+
+    def _strongest(self, coupling: Tensor, classes: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Couplings and positions `[m, k]` of the trusted examples that speak most for each input."""
+        own = classes[:, None] == self.trusted.predictions
         match self.pooling:
             case "own-class":
                 first = own
             case "nearest-own-class":
                 first = own & ~is_rare(own, self.k)[:, None]
             case _:
-                first = torch.zeros_like(own)
+                return coupling.topk(k, dim=1)
         # Couplings lie in [-1, 1]: 3 lifts the first above all others and keeps their order.
         positions = (coupling.double() + 3.0 * first).topk(k, dim=1).indices
         return coupling.gather(1, positions), positions

@@ -36,15 +36,15 @@ class TraceCoupling(Coupling):
         if self.measure not in TRACE_MEASURES:
             raise SettingsError(f"measure must be one of {', '.join(TRACE_MEASURES)}; got {self.measure!r}.")
 
-    def coupling(self, inputs: Features) -> Tensor:
-        """`[m, n]`."""
-        return TRACE_MEASURES[self.measure](inputs.only_layer, self.trusted.only_layer)
-
-    def pooled(self, inputs: Features) -> Tensor:
-        """`[m]`, in [-1, 1]."""
-        return self.pool(self.coupling(inputs), inputs.predictions)
+    def read(self, inputs: Features) -> tuple[Tensor, Tensor]:
+        """Both in [-1, 1]."""
+        coupling = self._couple(inputs)
+        return self.pool(coupling, inputs.predictions), coupling
 
     def pooled_left_out(self, rows: Tensor) -> Tensor:
         """`[m]`, in [-1, 1]."""
         left_out = self.trusted[rows]
-        return self.pool(self.coupling(left_out), left_out.predictions, self.others(rows))
+        return self.pool(self._couple(left_out), left_out.predictions, self.others(rows))
+
+    def _couple(self, inputs: Features) -> Tensor:
+        return TRACE_MEASURES[self.measure](inputs.only_layer, self.trusted.only_layer)

@@ -45,7 +45,12 @@ class FeatureExtractor(ABC):
 
     @property
     def needs_examples(self) -> bool:
-        """Does fitting need labelled examples that are not scored?"""
+        """Does fitting need examples that are not scored?"""
+        return False
+
+    @property
+    def needs_labels(self) -> bool:
+        """Do those examples need labels?"""
         return False
 
     @property
@@ -74,7 +79,7 @@ class FeatureExtractor(ABC):
 
         Args:
             task: The model.
-            examples: Labelled examples that are not scored where it `needs_examples`; else the trusted ones.
+            examples: Examples that are not scored where it `needs_examples`; else the trusted ones.
             folder: What `extract` will read.
             track: How progress is reported.
         """

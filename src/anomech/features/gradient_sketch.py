@@ -7,18 +7,19 @@ To first order the covariance of two loss traces around the trained weights is a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anomech.disk import disk_errors
-from anomech.errors import ArtefactError, DataError, SettingsError
+from anomech.errors import AnomechError, ArtefactError, DataError, SettingsError
 from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
 from anomech.gradients import GradientSketcher
@@ -26,12 +27,25 @@ from anomech.gradients.curvature import gauss_newton_cotangents, whitening
 from anomech.progress import Track, silent
 from anomech.tasks import Task
 
-CHECKED = 2
+CHECKED = 8
 """Examples on which the rule of every layer is compared with autograd."""
+ROUNDING = 1e-5
+"""Share of the largest layer's gradient below which one is rounding error, as that of a shift of all logits is."""
 
 Behaviour = Literal["evidence", "loss"]
 Preconditioner = Literal["none", "diagonal", "low-rank"]
 Precision = Literal["float32", "bfloat16"]
+
+
+class Plan(NamedTuple):
+    """What fitting finds out about a model."""
+
+    general: list[str]
+    """Parameters that are differentiated in the general way."""
+    silent: list[str]
+    """Layers whose gradient is rounding error, and would count as much as any other once it has unit norm."""
+    channels_last: bool
+    """Whether images may lie in memory channels last."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +79,8 @@ class GradientSketch(FeatureExtractor):
                 raise SettingsError(f"{name} must be one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}.")
         if self.size < 1:
             raise SettingsError(f"size must be at least 1, got {self.size}.")
-        if not self.gamma > 0 or not self.nbeta >= 0:
-            raise SettingsError("gamma must be positive, and nbeta must not be negative.")
+        if not 0 < self.gamma < math.inf or not 0 <= self.nbeta < math.inf:
+            raise SettingsError("gamma must be positive, and nbeta must not be negative; both finite.")
 
     @property
     def needs_examples(self) -> bool:
@@ -85,7 +99,7 @@ class GradientSketch(FeatureExtractor):
     def fit(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> None:
         """Find out which parameters need the general way, and the curvature if it is wanted."""
         with disk_errors(folder, choose="TMPDIR"):
-            (folder / "plan.json").write_text(json.dumps(self._plan(task, examples.x[:CHECKED])))
+            (folder / "plan.json").write_text(json.dumps(self._plan(task, _spread(examples.x))))
             if self.preconditioner != "none":
                 save_file(self._whitening(task, examples, folder, track), folder / "whitening.safetensors")
 
@@ -104,36 +118,44 @@ class GradientSketch(FeatureExtractor):
         for block in track(examples.blocks(size), f"gradients of {len(examples):,} inputs", batches):
             outputs, (sketches,) = sketch(block.x)
             predictions.append(task.own_output(outputs).cpu())
-            for name, values in _by_layer(sketches).items():
+            for name, sketched in sketches.items():
+                values = sketched @ whiten[name] if whiten else sketched
                 _require_finite(values, block)
-                layers.setdefault(name, []).append(values @ whiten[name] if whiten else values)
+                layers.setdefault(name, []).append(values)
         return Features({name: torch.cat(values) for name, values in layers.items()}, torch.cat(predictions))
 
     def _plan(self, task: Task, x: Tensor) -> dict[str, Any]:
-        """What is known of the model from trying: parameters for `torch.func`, and whether channels may come last."""
+        """What trying it on a few inputs says of the model: see `Plan`."""
+        x, cotangents = x.to(task.device), partial(self._cotangents, task)
         sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed)
-        general = sketcher.unfaithful(task.outputs, x.to(task.device), partial(self._cotangents, task))
-        return {"general": general, "channels_last": _accepts_channels_last(task, x)}
+        general = sketcher.unfaithful(task.outputs, x, cotangents)
+        sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed, general=general)
+        _, (sketches,) = sketcher.sketch(task.outputs, x, cotangents)
+        norms = {name: float(values.norm()) for name, values in _by_layer(sketches).items()}
+        return Plan(
+            general=general,
+            silent=[name for name, norm in norms.items() if 0 < norm < ROUNDING * max(norms.values())],
+            channels_last=_accepts_channels_last(task, x),
+        )._asdict()
 
     def _sketching(
         self, task: Task, folder: Path, cotangents: Callable[[Tensor], list[Tensor]]
     ) -> Callable[[Tensor], tuple[Tensor, list[dict[str, Tensor]]]]:
-        """What sketches a batch of inputs `[n, ...]` as fitting planned."""
+        """What sketches a batch of inputs `[n, ...]` by layer as fitting planned."""
         try:
-            plan = json.loads((folder / "plan.json").read_text())
-            general, channels_last = plan["general"], plan["channels_last"]
-        except (OSError, ValueError, KeyError) as error:
+            plan = Plan(**json.loads((folder / "plan.json").read_text()))
+        except (OSError, ValueError, TypeError) as error:
             raise ArtefactError(f"{folder} lacks what fitting found ({error}); fit the auditor again.") from error
-        sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed, general=general)
+        sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed, general=plan.general)
+        order = torch.channels_last if plan.channels_last else torch.preserve_format
         reduced = self.precision == "bfloat16"
 
         def sketch(x: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-            x = x.to(task.device, memory_format=torch.channels_last if channels_last else torch.preserve_format)
             with torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=reduced):
-                outputs, sketches = sketcher.sketch(task.run, x, cotangents)
+                outputs, sketches = sketcher.sketch(task.run, x.to(task.device, memory_format=order), cotangents)
             # Parameters that go the general way take a forward and a backward pass of their own.
             task.cost.forward_passes += (2 + 3 * bool(sketcher.general)) * len(x) * len(sketches)
-            return outputs.float(), sketches
+            return outputs.float(), [_without(_by_layer(found), plan.silent) for found in sketches]
 
         return sketch
 
@@ -155,7 +177,7 @@ class GradientSketch(FeatureExtractor):
         batches = -(-len(examples) // size)
         for block in track(examples.blocks(size), f"curvature on {len(examples):,} examples", batches):
             for sketches in sketch(block.x)[1]:
-                for name, values in _by_layer(sketches).items():
+                for name, values in sketches.items():
                     square = values.double().T @ values.double() / len(examples)
                     curvature[name] = curvature[name] + square if name in curvature else square
         diagonal = self.preconditioner == "diagonal"
@@ -173,16 +195,28 @@ def _by_layer(sketches: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.cat(values, dim=1) for name, values in layers.items()}
 
 
+def _without(layers: dict[str, Tensor], names: list[str]) -> dict[str, Tensor]:
+    return {name: values for name, values in layers.items() if name not in names}
+
+
+def _spread(x: Tensor) -> Tensor:
+    """A few inputs from all over, since the first ones are often alike."""
+    return x[torch.linspace(0, len(x) - 1, CHECKED).round().long().unique()]
+
+
 def _accepts_channels_last(task: Task, x: Tensor) -> bool:
     """Whether the model runs on images whose channels lie last in memory, which convolutions are faster on."""
     if x.ndim != 4:
         return False
     try:
         with torch.no_grad():
-            task.model(x.to(task.device, memory_format=torch.channels_last))
-    except RuntimeError:
+            expected, found = (
+                task.outputs(task.model, x.to(memory_format=order))
+                for order in (torch.contiguous_format, torch.channels_last)
+            )
+    except (RuntimeError, AnomechError):
         return False
-    return True
+    return torch.allclose(expected, found, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
 def _require_finite(values: Tensor, block: Examples) -> None:

@@ -52,6 +52,11 @@ class LossTraces(FeatureExtractor):
         return self.sampler.needs_examples
 
     @property
+    def needs_labels(self) -> bool:
+        """Gradients are taken on true labels."""
+        return self.sampler.needs_examples
+
+    @property
     def passes_per_input(self) -> int:
         """One a draw, and one for the prediction."""
         return self.sampler.total_draws + 1

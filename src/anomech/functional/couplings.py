@@ -78,7 +78,8 @@ def own_class_coupling(
 
 def nearest_coupling(coupling: Tensor, k: int, mask: Tensor | None = None) -> Tensor:
     """Mean over the k trusted examples with the largest coupling, or all that count if fewer, `[m]`."""
-    mask = torch.ones_like(coupling, dtype=torch.bool) if mask is None else mask
+    if mask is None:
+        return coupling.topk(min(k, coupling.shape[1]), dim=1).values.mean(dim=1)
     top, positions = coupling.masked_fill(~mask, -torch.inf).topk(min(k, coupling.shape[1]), dim=1)
     return mean_coupling(top.masked_fill(top.isinf(), 0.0), mask.gather(1, positions))
 

@@ -1,7 +1,7 @@
 """Couplings of per-sample gradients: do two inputs pull the weights in the same direction, and as hard?
 
 Gradients are rows, `a` `[m, d]` of inputs and `b` `[n, d]` of trusted examples; couplings are `[m, n]` in [-1, 1], 0
-for a gradient of zero. Everything is computed in double precision, since gradients of sure answers are tiny.
+for a gradient of zero. The inner product of two directions is their cosine.
 """
 
 from __future__ import annotations
@@ -9,66 +9,73 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of every row of `a` with every row of `b`."""
-    return (directions(a) @ directions(b).T).clamp(-1, 1)
-
-
-def centred_cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine after the mean direction of `b` is taken from the direction of every row."""
-    unit_a, unit_b = directions(a), directions(b)
-    mean = unit_b.mean(dim=0)
-    centred = directions(unit_a - mean) @ directions(unit_b - mean).T
-    return _where_any(a, b, centred)
+FLOOR = 1e-18
+"""Ratio of norms that is as good as none; its square is still a number in single precision."""
+TINY = torch.finfo(torch.float64).tiny
 
 
-def centred_cosine_left_out(b: Tensor, rows: Tensor) -> Tensor:
-    """`centred_cosine(b[rows], b)`, but each row is a new input: the mean is over the other rows of `b`.
+def directions(a: Tensor) -> Tensor:
+    """Rows of unit norm, float32 `[m, d]`, from double precision, since gradients of sure answers are tiny.
 
-    Otherwise every trusted example would lie a little closer to the mean than any new input does.
+    A row of zeros stays so.
+    """
+    return _unit(a).float()
+
+
+def mean_direction(b: Tensor) -> Tensor:
+    """Mean of the directions of the rows, float64 `[d]`."""
+    return _unit(b).mean(dim=0)
+
+
+def centred_directions(a: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Directions of the rows less a mean direction.
 
     Args:
-        b: `[n, d]`, at least two rows.
-        rows: Positions of the rows that are left out, one at a time, int64 `[m]`.
+        a: `[m, d]`.
+        mean: Float64 `[d]`.
+
+    Returns:
+        Rows of unit norm, float32 `[m, d]`, zero where the row of `a` is; and how long they were before, `[m]`.
+    """
+    centred = (_unit(a) - mean) * a.any(dim=1, keepdim=True)
+    return _unit(centred).float(), centred.norm(dim=1).float()
+
+
+def leave_out(cosines: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+    """Centred cosines as they would be if the mean direction were that of the other rows.
+
+    A trusted example that is in the mean lies a little closer to it than any new input does. With the own row out of
+    the mean of n, every centred row moves by the own centred row over n - 1.
+
+    Args:
+        cosines: Centred cosines of the chosen rows with all, `[m, n]`.
+        lengths: Lengths of all centred rows, `[n]`.
+        rows: Positions of the chosen ones, int64 `[m]`.
 
     Returns:
         `[m, n]`; the coupling of a row with itself has no meaning.
     """
-    unit = directions(b)
-    others, total = len(unit) - 1, unit.sum(dim=0)
-    left = unit[rows]
-    mean = (total - left) / others
-    # <u_i - mean_i, u_j - mean_i> for all i and j, though each i has a mean of its own.
-    to_mean = mean @ unit.T
-    own = (left * mean).sum(dim=1, keepdim=True)
-    square = mean.square().sum(dim=1, keepdim=True)
-    product = left @ unit.T - own - to_mean + square
-    norm_i = (left - mean).norm(dim=1, keepdim=True)
-    norm_j = (unit.square().sum(dim=1) - 2 * to_mean + square).clamp_min(0).sqrt()
-    return _where_any(b[rows], b, product / (norm_i * norm_j).clamp_min(torch.finfo(unit.dtype).tiny))
+    step = (lengths[rows] / (len(lengths) - 1))[:, None]
+    squares = lengths.square() + 2 * lengths * cosines * step + step.square()
+    moved = (lengths * cosines + step) / squares.clamp_min(torch.finfo(cosines.dtype).tiny).sqrt()
+    return torch.where(lengths > 0, moved, 0.0)
 
 
-def scale_agreement(a: Tensor, b: Tensor) -> Tensor:
-    """`2 |a| |b| / (|a|^2 + |b|^2)`, 1 where the norms are equal; the cosine times it is the coefficient of identity.
+def scale_agreement(norms_a: Tensor, norms_b: Tensor) -> Tensor:
+    """`2 |a| |b| / (|a|^2 + |b|^2)` of norms `[m]` and `[n]`, float32 `[m, n]`: 1 where they are equal.
 
-    What concordance is to correlation, without centring (Zegers and ten Berge 1985).
+    The cosine times it is the coefficient of identity (Zegers and ten Berge 1985): what concordance is to
+    correlation, without centring.
     """
-    # The ratio of norms, so that squares of tiny gradients do not underflow.
-    norm_a, norm_b = a.double().norm(dim=1)[:, None], b.double().norm(dim=1)
-    ratio = torch.minimum(norm_a, norm_b) / torch.maximum(norm_a, norm_b).clamp_min(torch.finfo(torch.float64).tiny)
-    agreement: Tensor = 2 * ratio / (1 + ratio.square())
-    return agreement
+    # As 2 / (r + 1 / r) of the ratio r, whose factors are scaled so that neither underflows in single precision.
+    a, b = norms_a.double().clamp_min(TINY), norms_b.double().clamp_min(TINY)
+    middle = b.median()
+    ratio = torch.outer(*((factor.clamp(FLOOR, 1 / FLOOR)).float() for factor in (a / middle, middle / b)))
+    return 2 / (ratio + 1 / ratio)
 
 
-def directions(a: Tensor) -> Tensor:
-    """Rows of unit norm, in double precision; zero where the row is."""
+def _unit(a: Tensor) -> Tensor:
     a = a.double()
-    scaled = a / a.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(a.dtype).tiny)
-    unit: Tensor = scaled / scaled.norm(dim=1, keepdim=True).clamp_min(torch.finfo(a.dtype).tiny)
+    scaled = a / a.abs().amax(dim=1, keepdim=True).clamp_min(TINY)
+    unit: Tensor = scaled / scaled.norm(dim=1, keepdim=True).clamp_min(TINY)
     return unit
-
-
-def _where_any(a: Tensor, b: Tensor, coupling: Tensor) -> Tensor:
-    """Zero wherever one of the gradients is."""
-    return torch.where(a.any(dim=1)[:, None] & b.any(dim=1), coupling, 0.0).clamp(-1, 1)

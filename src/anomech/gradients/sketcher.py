@@ -6,6 +6,7 @@ no rule covers, or whose rule does not agree with autograd on this model, are di
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from anomech.errors import ModelError
 from anomech.gradients.layers import Projections, as_matrix, matrix_shape, rule_of
 from anomech.gradients.projection import Projection
+
+logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 64 * 2**20
 AGREEMENT = 1e-3
@@ -48,9 +51,9 @@ class GradientSketcher:
     """
 
     def __init__(self, model: nn.Module, *, size: int, seed: int, general: Collection[str] = ()) -> None:
-        _refuse_batch_statistics(model)
+        _refuse_what_has_no_gradients(model)
         self._model = model
-        self._parameters = dict(model.named_parameters())
+        self._parameters = {name: p for name, p in model.named_parameters() if p.numel()}
         self._ruled = _ruled_layers(model, general)
         self._owners = {name: layer for layer, names in self._ruled.items() for name in names.values()}
         self.general = [name for name in self._parameters if name not in self._owners]
@@ -80,7 +83,45 @@ class GradientSketcher:
         Returns:
             The outputs `[n, ...]`, and for every cotangent the sketches.
         """
-        with self._hooked() as current, torch.enable_grad():
+        outputs, sketches, skipped = self._pull_back(run, x, cotangents)
+        if skipped:
+            raise ModelError(
+                f"{', '.join(sorted(skipped))} met inputs of another form than when this was fitted, perhaps in a "
+                "branch that the model did not take then; fit on examples of every form."
+            )
+        return outputs, sketches
+
+    def unfaithful(self, run: Run, x: Tensor, cotangents: Callable[[Tensor], Sequence[Tensor]]) -> list[str]:
+        """Parameters whose rule does not give autograd's gradient on this model, found on a few inputs `[n, ...]`.
+
+        Raises:
+            ModelError: The output for an input depends on the others in its batch.
+        """
+        outputs, (sketches, *_), skipped = self._pull_back(run, x, cotangents)
+        wrong = dict.fromkeys(sorted(skipped))
+        for i in range(len(x)):
+            alone, expected = self._alone(run, x[i : i + 1], cotangents)
+            if not torch.allclose(alone[0], outputs[i], rtol=1e-2, atol=1e-2 * float(outputs[i].abs().max())):
+                raise ModelError(
+                    "the model's output for an input depends on the others in its batch, so no input has a gradient "
+                    "of its own; freeze the layer that mixes samples."
+                )
+            floor = VANISHING * max((float(sketch.norm()) for sketch in expected.values()), default=0.0)
+            for name, sketch in expected.items():
+                if not (sketches[name][i] - sketch).norm() <= self._agreement * sketch.norm() + floor:
+                    wrong[name] = None
+        return list(wrong)
+
+    @property
+    def _agreement(self) -> float:
+        """Relative error that is rounding, in the precision that the model computes in."""
+        return max(AGREEMENT, *(8 * torch.finfo(p.dtype).eps for p in self._parameters.values()))
+
+    def _pull_back(
+        self, run: Run, x: Tensor, cotangents: Callable[[Tensor], Sequence[Tensor]]
+    ) -> tuple[Tensor, list[Sketches], set[str]]:
+        """Outputs, sketches, and the parameters whose layers were called on anything but a row a sample."""
+        with self._hooked(len(x)) as (current, skipped), torch.enable_grad():
             outputs = run(self._model, x)
             pulled = cotangents(outputs.detach())
             sketches: list[Sketches] = []
@@ -91,28 +132,7 @@ class GradientSketcher:
                 sketches.append(dict(current))
         for found, cotangent in zip(sketches, pulled, strict=True):
             found |= self._in_general(run, x, cotangent)
-        return outputs.detach(), [self._complete(found, len(x)) for found in sketches]
-
-    def unfaithful(self, run: Run, x: Tensor, cotangents: Callable[[Tensor], Sequence[Tensor]]) -> list[str]:
-        """Parameters whose rule does not give autograd's gradient on this model, found on a few inputs `[n, ...]`.
-
-        Raises:
-            ModelError: The output for an input depends on the others in its batch.
-        """
-        outputs, (sketches, *_) = self.sketch(run, x, cotangents)
-        wrong: dict[str, None] = {}
-        for i in range(len(x)):
-            alone, expected = self._alone(run, x[i : i + 1], cotangents)
-            if not torch.allclose(alone[0], outputs[i], rtol=1e-2, atol=1e-2 * float(outputs[i].abs().max())):
-                raise ModelError(
-                    "the model's output for an input depends on the others in its batch, so no input has a gradient "
-                    "of its own; freeze the layer that mixes samples."
-                )
-            floor = VANISHING * max((float(sketch.norm()) for sketch in expected.values()), default=0.0)
-            for name, sketch in expected.items():
-                if not (sketches[name][i] - sketch).norm() <= AGREEMENT * sketch.norm() + floor:
-                    wrong[name] = None
-        return list(wrong)
+        return outputs.detach(), [self._complete(found, len(x)) for found in sketches], skipped
 
     def _alone(self, run: Run, x: Tensor, cotangents: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Tensor, Sketches]:
         """Output and projected gradients of a single input `[1, ...]`, by plain autograd."""
@@ -122,6 +142,8 @@ class GradientSketcher:
                 p.requires_grad_(True)
             with torch.enable_grad():
                 outputs = run(self._model, x)
+                if not outputs.requires_grad:
+                    raise ModelError("the model's output has no gradient; it detaches it, or runs under no_grad.")
                 (cotangent, *_) = cotangents(outputs.detach())
                 found = torch.autograd.grad(outputs, list(self._parameters.values()), cotangent, allow_unused=True)
         finally:
@@ -149,14 +171,17 @@ class GradientSketcher:
                 found = vmap(grad(value), in_dims=(None, 0, 0), chunk_size=max(1, CHUNK_BYTES // size))(
                     chosen, x.to(cotangent.device), cotangent
                 )
-        except RuntimeError as error:
+        except (RuntimeError, ModelError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise ModelError(
-                f"the gradients of {', '.join(self.general)} need torch.func, which cannot run this model "
-                f"({str(error).splitlines()[0]}); use --detector sampling."
-            ) from error
+            logger.info("torch.func cannot run this model (%s); its gradients are taken one by one", _first_line(error))
+            return self._one_by_one(run, x, cotangent)
         return {name: self._project(name, found[f"model.{name}"]) for name in self.general}
+
+    def _one_by_one(self, run: Run, x: Tensor, cotangent: Tensor) -> Sketches:
+        pairs = zip(x.split(1), cotangent.split(1), strict=True)
+        alone = [self._alone(run, one, partial(_given, v))[1] for one, v in pairs]
+        return {name: torch.stack([sketches[name] for sketches in alone]) for name in self.general if name in alone[0]}
 
     def _project(self, name: str, gradients: Tensor) -> Tensor:
         return self.projections[name](as_matrix(self._owners.get(name), self._parameters[name], gradients.float()))
@@ -171,11 +196,15 @@ class GradientSketcher:
         }
 
     @contextmanager
-    def _hooked(self) -> Iterator[Sketches]:
-        """Within, a backward pass adds to the sketches that this yields; no parameter asks for a gradient."""
+    def _hooked(self, n: int) -> Iterator[tuple[Sketches, set[str]]]:
+        """Within, a backward pass over n samples adds to the sketches that this yields; no parameter has a gradient.
+
+        Also yields the names of parameters whose layers were called on anything but a row a sample.
+        """
         current: Sketches = {}
+        skipped: set[str] = set()
         hooks = [
-            layer.register_forward_hook(partial(self._watch, current, names), with_kwargs=True)
+            layer.register_forward_hook(partial(self._watch, current, skipped, n, names), with_kwargs=True)
             for layer, names in self._ruled.items()
         ]
         fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -184,7 +213,7 @@ class GradientSketcher:
             torch.backends.mha.set_fastpath_enabled(False)
             for p in trainable:
                 p.requires_grad_(False)
-            yield current
+            yield current, skipped
         finally:
             torch.backends.mha.set_fastpath_enabled(fast_path)
             for p in trainable:
@@ -193,16 +222,28 @@ class GradientSketcher:
                 hook.remove()
 
     def _watch(
-        self, current: Sketches, names: dict[str, str], layer: nn.Module, args: Any, kwargs: Any, output: Tensor
+        self,
+        current: Sketches,
+        skipped: set[str],
+        n: int,
+        names: dict[str, str],
+        layer: nn.Module,
+        args: Any,
+        kwargs: Any,
+        output: Tensor,
     ) -> Tensor:
         """Forward hook: prepare for the gradient of the output, and see that there will be one."""
+        x = args[0] if args else next(iter(kwargs.values()))
         if not torch.is_grad_enabled():
+            return output
+        if len(x) != n or len(output) != n:
+            skipped.update(names.values())
             return output
         projections: Projections = {local: self.projections[name] for local, name in names.items()}
         rule = rule_of(layer)
         assert rule is not None
         with torch.no_grad():
-            backward = rule(layer, _single(args[0] if args else kwargs["input"]), _single(output), projections)
+            backward = rule(layer, _single(x), _single(output), projections)
         if not output.requires_grad:
             output = output + output.new_zeros((), requires_grad=True)
 
@@ -232,13 +273,27 @@ def _ruled_layers(model: nn.Module, general: Collection[str]) -> dict[nn.Module,
     names = {id(p): name for name, p in model.named_parameters()}
     ruled: dict[nn.Module, dict[str, str]] = {}
     for layer in model.modules():
-        own = {local: names[id(p)] for local, p in layer.named_parameters(recurse=False)}
-        if own and rule_of(layer) is not None and not any(name in general for name in own.values()):
+        own = {local: names[id(p)] for local, p in layer.named_parameters(recurse=False) if p.numel()}
+        plain = "weight" in own and own.keys() <= {"weight", "bias"} and rule_of(layer) is not None
+        if plain and not any(name in general for name in own.values()):
             ruled[layer] = own
     return ruled
 
 
-def _refuse_batch_statistics(model: nn.Module) -> None:
+def _given(cotangent: Tensor, outputs: Tensor) -> list[Tensor]:
+    return [cotangent]
+
+
+def _first_line(error: Exception) -> str:
+    """The part of a message that says what was wrong."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _refuse_what_has_no_gradients(model: nn.Module) -> None:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError("a TorchScript model shows no layers; give the module that it was made from.")
+    if not any(p.numel() for p in model.parameters()):
+        raise ModelError("the model has no parameters, so nothing can be differentiated; is it wrapped?")
     for name, layer in model.named_modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) and (layer.training or layer.running_mean is None):
             raise ModelError(

@@ -7,6 +7,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,9 @@ class Task(ABC):
         batch_size: Most inputs a batch, fewer where memory is short; a verdict does not depend on it.
         device: Where to run; by default a GPU where there is one.
     """
+
+    has_classes: ClassVar[bool] = True
+    """Are own outputs classes, of which trusted examples must hold more than one?"""
 
     def __init__(self, model: nn.Module, *, batch_size: int = 256, device: torch.device | str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ class CausalLMTask(Task):
         DataError: An input is not of that form, or has no prompt or no completion.
         ModelError: The model rejects the tokens, returns no logits for them or NaN.
     """
+
+    has_classes: ClassVar[bool] = False
 
     def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
         """Mean log-odds and mean negative log-likelihood, `[n, 2]`, of the completion's tokens."""
