@@ -28,7 +28,7 @@ FIGURE = Figure(
     y="rank_correlation",
     series="detector",
     x_label="draws",
-    y_label="rank correlation of couplings with those of gradients",
+    y_label="rank correlation with gradients",
 )
 
 DRAWS = (25, 50, 100, 200, 400, 800, 1600)

@@ -29,7 +29,7 @@ from anomech.bench import peers
 from anomech.bench.setup import Scene, Setup
 from anomech.bench.suite import Row
 from anomech.detectors import Detector, GradientCoupling, TraceCoupling
-from anomech.errors import AnomechError
+from anomech.errors import AnomechError, DataError
 from anomech.evaluation import Figures, evaluate
 from anomech.examples import Examples, concatenate
 from anomech.features import Features, GradientSketch, LossTraces
@@ -104,18 +104,16 @@ SIZES = {"fashion-badnets": Sizes(), "cifar10-blended": Sizes(draws=12, paper_dr
 
 def rows(setup: Setup) -> Iterator[Row]:
     """Every estimator on each organism that there is data for."""
-    for name in setup.organisms:
-        if name not in SIZES:
-            continue
-        sizes = SIZES[name]
+    for scene in _scenes(setup):
+        sizes = SIZES[scene.organism]
         with TemporaryDirectory() as folder:
             path = Path(folder) / "scene.pt"
-            torch.save(_scene(setup, name, sizes), path)
+            torch.save(scene, path)
             jobs = _jobs(sizes, setup.seed)
-            for detector, job in setup.track(jobs.items(), f"speed on {name}", len(jobs)):
+            for detector, job in setup.track(jobs.items(), f"speed on {scene.organism}", len(jobs)):
                 yield {
                     **dict.fromkeys(COLUMNS),
-                    "organism": name,
+                    "organism": scene.organism,
                     "detector": detector,
                     "n_trusted": sizes.trusted,
                     "seed": setup.seed,
@@ -293,10 +291,18 @@ def _jobs(sizes: Sizes, seed: int) -> dict[str, Job]:
     return jobs
 
 
-def _scene(setup: Setup, name: str, sizes: Sizes) -> Scene:
-    organism = load_organism(name, data=setup.data, cache=setup.cache, part=setup.part, track=setup.track)
-    both = organism.split(trusted=2 * sizes.trusted, clean=sizes.clean, attacked=sizes.attacked, seed=setup.seed)
-    return Scene(name, ClassificationTask(organism.model), *both)
+def _scenes(setup: Setup) -> Iterator[Scene]:
+    for name in setup.organisms:
+        if name not in SIZES:
+            continue
+        sizes = SIZES[name]
+        try:
+            organism = load_organism(name, data=setup.data, cache=setup.cache, part=setup.part, track=setup.track)
+        except DataError as error:
+            logger.warning("%s is left out: %s", name, error)
+            continue
+        both = organism.split(trusted=2 * sizes.trusted, clean=sizes.clean, attacked=sizes.attacked, seed=setup.seed)
+        yield Scene(name, ClassificationTask(organism.model), *both)
 
 
 def _send(sender: Connection, function: Callable[..., Row], arguments: tuple[object, ...]) -> None:
