@@ -52,6 +52,13 @@ def test_every_estimator_has_every_figure_that_makes_sense_for_it(quick, monkeyp
     assert rows["sampling, paper"]["forward_equivalents"] == pytest.approx(1751)
 
 
+def test_an_organism_without_its_files_is_left_out(quick, monkeypatch, caplog, tmp_path):
+    monkeypatch.setattr(speed, "SIZES", {"cifar10-blended": speed.Sizes()})
+    with caplog.at_level(logging.WARNING):
+        assert list(speed.rows(Setup(data=tmp_path, cache=tmp_path))) == []
+    assert "cifar10-blended is left out" in caplog.text
+
+
 def test_what_is_extrapolated_from_few_draws_is_what_all_draws_take(scene, monkeypatch):
     @contextmanager
     def counted(task):
