@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from scipy import stats
 from torch import Tensor
 
+from anomech.bench.extraction import fit_and_extract
 from anomech.bench.figure import Figure
 from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
@@ -36,25 +36,16 @@ WHOLE = 10**4
 """Directions a side that no layer of the model has: the sketch is the gradient itself."""
 TRUSTED, INPUTS = 300, 300
 
-GAMMA, NBETA = 10_000.0, 100.0
 
-
-def samplers(seed: int) -> dict[str, tuple[Sampler, GradientSketch]]:
-    """Samplers, from the published localisation to a tight one, and the gradients that they should come to."""
-    plain = GradientSketch(behaviour="loss", size=WHOLE, seed=seed)
-    draws = max(DRAWS)
+def samplers(seed: int) -> dict[str, Sampler]:
+    """Samplers, from the published localisation to a tight one."""
+    one_chain: dict[str, Any] = {"chains": 1, "draws": max(DRAWS), "seed": seed}
     return {
-        "noise, sigma 0.01 (gamma 1e4)": (IsotropicNoise(chains=1, draws=draws, sigma=0.01, seed=seed), plain),
-        "noise, sigma 0.001 (gamma 1e6)": (IsotropicNoise(chains=1, draws=draws, sigma=0.001, seed=seed), plain),
-        "noise, sigma 0.0001 (gamma 1e8)": (IsotropicNoise(chains=1, draws=draws, sigma=0.0001, seed=seed), plain),
-        "SGLD, gamma 1e4, nbeta 100": (
-            SGLD(chains=1, draws=draws, gamma=GAMMA, nbeta=NBETA, batch_norm="frozen", seed=seed),
-            plain,
-        ),
-        "SGLD, gamma 1e6, nbeta 100": (
-            SGLD(chains=1, draws=draws, gamma=100 * GAMMA, nbeta=NBETA, batch_norm="frozen", seed=seed),
-            plain,
-        ),
+        "noise, sigma 0.01 (gamma 1e4)": IsotropicNoise(sigma=0.01, **one_chain),
+        "noise, sigma 0.001 (gamma 1e6)": IsotropicNoise(sigma=0.001, **one_chain),
+        "noise, sigma 0.0001 (gamma 1e8)": IsotropicNoise(sigma=0.0001, **one_chain),
+        "SGLD, gamma 1e4, nbeta 100": SGLD(gamma=1e4, nbeta=100.0, batch_norm="frozen", **one_chain),
+        "SGLD, gamma 1e6, nbeta 100": SGLD(gamma=1e6, nbeta=100.0, batch_norm="frozen", **one_chain),
     }
 
 
@@ -65,8 +56,8 @@ def rows(setup: Setup) -> Iterator[Row]:
     sampling, trusted = (pool[positions] for positions in stratified_split(pool.y, 0.5, seed=setup.seed))
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(setup.seed))
     trusted, inputs = trusted[torch.arange(0, TRUSTED)], inputs[order[:INPUTS]]
-    for name, (sampler, sketch) in samplers(setup.seed).items():
-        own_class, by_gradient = _by_gradient(sketch, trusted, inputs, setup)
+    own_class, by_gradient = _by_gradient(trusted, inputs, setup)
+    for name, sampler in samplers(setup.seed).items():
         of_trusted, of_inputs = _features(LossTraces(sampler), sampling, (trusted, inputs), setup)
         for draws in DRAWS:
             by_traces = pearson(of_inputs.only_layer[:, :draws], of_trusted.only_layer[:, :draws])
@@ -81,8 +72,9 @@ def rows(setup: Setup) -> Iterator[Row]:
             }
 
 
-def _by_gradient(sketch: GradientSketch, trusted: Examples, inputs: Examples, setup: Setup) -> tuple[Tensor, Tensor]:
+def _by_gradient(trusted: Examples, inputs: Examples, setup: Setup) -> tuple[Tensor, Tensor]:
     """Which pairs are of one class, and the cosine of all gradients, `[inputs, trusted]`."""
+    sketch = GradientSketch(behaviour="loss", size=WHOLE, seed=setup.seed)
     of_trusted, of_inputs = _features(sketch, trusted, (trusted, inputs), setup)
     a, b = (directions(torch.cat(list(features.layers.values()), dim=1)) for features in (of_inputs, of_trusted))
     return of_inputs.predictions[:, None] == of_trusted.predictions, a @ b.T
@@ -91,11 +83,7 @@ def _by_gradient(sketch: GradientSketch, trusted: Examples, inputs: Examples, se
 def _features(
     extractor: FeatureExtractor, examples: Examples, sets: Sequence[Examples], setup: Setup
 ) -> list[Features]:
-    task = ClassificationTask(shipped_model())
-    with TemporaryDirectory() as workspace:
-        folder = Path(workspace)
-        extractor.fit(task, examples, folder, track=setup.track)
-        return [extractor.extract(task, one, folder, track=setup.track) for one in sets]
+    return fit_and_extract(extractor, ClassificationTask(shipped_model()), examples, sets, track=setup.track)
 
 
 def _rank_correlation(a: Tensor, b: Tensor) -> float:

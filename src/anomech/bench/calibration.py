@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from anomech.bench.extraction import fit_and_extract
 from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
 from anomech.detectors import Detector, GradientCoupling, Mahalanobis, TraceCoupling
@@ -105,11 +104,8 @@ def _features(detector: Detector, seed: int, track: Track) -> tuple[Features, Fe
     sampling, rest = stratified_split(pool.y, 500 / 3000, seed=seed)
     victims, clean = stratified_split(pool.y[rest], 500 / 2500, seed=seed)
     task = ClassificationTask(shipped_model())
-    with tempfile.TemporaryDirectory() as workspace:
-        folder = Path(workspace)
-        detector.features.fit(task, pool[sampling], folder, track=track)
-        both = (pool[rest[clean]], POISONING.attack(pool[rest[victims]]))
-        first, second = (detector.features.extract(task, examples, folder, track=track) for examples in both)
+    both = (pool[rest[clean]], POISONING.attack(pool[rest[victims]]))
+    first, second = fit_and_extract(detector.features, task, pool[sampling], both, track=track)
     return first, second
 
 

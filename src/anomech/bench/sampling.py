@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from anomech.bench.setup import Setup
-from anomech.bench.suite import Row
+from anomech.bench.suite import DETECTION, Row
 from anomech.detectors import TraceCoupling
 from anomech.detectors.coupling import Pooling
 from anomech.detectors.trace_coupling import TraceMeasure
@@ -26,15 +26,7 @@ COLUMNS = [
     "detector",
     "measure",
     "pooling",
-    "auroc",
-    "auroc_low",
-    "auroc_high",
-    "auroc_filtered",
-    "tpr_at_fpr_1",
-    "realised_fpr_1",
-    "tpr_at_fpr_5",
-    "realised_fpr_5",
-    "der",
+    *DETECTION,
     "der_posthoc",
     "seconds",
     "forward_equivalents",

@@ -50,13 +50,18 @@ class Setup:
     def scenes(self, *, trusted: int, clean: int = 1000, attacked: int = 1000) -> Iterator[Scene]:
         """Every image classifier that there is data for, with so many trusted examples and inputs."""
         for name in self.organisms:
-            try:
-                organism = load_organism(name, data=self.data, cache=self.cache, part=self.part, track=self.track)
-            except DataError as error:
-                logger.warning("%s is left out: %s", name, error)
-                continue
-            both = organism.split(trusted=trusted, clean=clean, attacked=attacked, seed=self.seed)
-            yield Scene(name, ClassificationTask(organism.model), *both)
+            if scene := self.scene(name, trusted=trusted, clean=clean, attacked=attacked):
+                yield scene
+
+    def scene(self, name: str, *, trusted: int, clean: int, attacked: int) -> Scene | None:
+        """One image classifier; none, and a warning, where its files are missing or damaged."""
+        try:
+            organism = load_organism(name, data=self.data, cache=self.cache, part=self.part, track=self.track)
+        except DataError as error:
+            logger.warning("%s is left out: %s", name, error)
+            return None
+        both = organism.split(trusted=trusted, clean=clean, attacked=attacked, seed=self.seed)
+        return Scene(name, ClassificationTask(organism.model), *both)
 
     def language_scenes(self) -> Iterator[Scene]:
         """The language model, if its folder is among the data, with the prompts that it comes with."""

@@ -29,14 +29,13 @@ from anomech.bench import peers
 from anomech.bench.setup import Scene, Setup
 from anomech.bench.suite import Row
 from anomech.detectors import Detector, GradientCoupling, TraceCoupling
-from anomech.errors import AnomechError, DataError
+from anomech.errors import AnomechError
 from anomech.evaluation import Figures, evaluate
 from anomech.examples import Examples, concatenate
 from anomech.features import Features, GradientSketch, LossTraces
 from anomech.measure import measured
-from anomech.organisms.registry import load_organism
 from anomech.sampling import IsotropicNoise, LangevinSampler, RMSpropSGLD, Sampler
-from anomech.tasks import ClassificationTask, Task
+from anomech.tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -292,17 +291,11 @@ def _jobs(sizes: Sizes, seed: int) -> dict[str, Job]:
 
 
 def _scenes(setup: Setup) -> Iterator[Scene]:
-    for name in setup.organisms:
-        if name not in SIZES:
-            continue
+    for name in filter(SIZES.__contains__, setup.organisms):
         sizes = SIZES[name]
-        try:
-            organism = load_organism(name, data=setup.data, cache=setup.cache, part=setup.part, track=setup.track)
-        except DataError as error:
-            logger.warning("%s is left out: %s", name, error)
-            continue
-        both = organism.split(trusted=2 * sizes.trusted, clean=sizes.clean, attacked=sizes.attacked, seed=setup.seed)
-        yield Scene(name, ClassificationTask(organism.model), *both)
+        scene = setup.scene(name, trusted=2 * sizes.trusted, clean=sizes.clean, attacked=sizes.attacked)
+        if scene:
+            yield scene
 
 
 def _send(sender: Connection, function: Callable[..., Row], arguments: tuple[object, ...]) -> None:

@@ -38,6 +38,19 @@ KEYS = [
 ]
 """Keys of every row of every suite, null where a suite has no such figure; a suite may have more."""
 
+DETECTION = [
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "auroc_filtered",
+    "tpr_at_fpr_1",
+    "realised_fpr_1",
+    "tpr_at_fpr_5",
+    "realised_fpr_5",
+    "der",
+]
+"""Columns of a table about detection."""
+
 
 def run_suite(name: str, rows: Iterable[Row], columns: Sequence[str], out: Path) -> list[Row]:
     """Collect the rows of a suite, writing `results.json` and `results.md` after each.

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from anomech.bench.setup import Scene, Setup
+from anomech.bench.extraction import fit_and_extract
+from anomech.bench.setup import Setup
 from anomech.bench.subsets import over_subsets
-from anomech.bench.suite import Row
+from anomech.bench.suite import DETECTION, Row
 from anomech.detectors import Detector, GradientCoupling, Mahalanobis, MaxSoftmax, TypicalConfidence
-from anomech.features import Features, GradientSketch
+from anomech.features import GradientSketch
 
 COLUMNS = [
     "organism",
     "detector",
     "n_trusted",
-    "auroc",
-    "auroc_low",
-    "auroc_high",
-    "auroc_filtered",
-    "tpr_at_fpr_1",
-    "realised_fpr_1",
-    "tpr_at_fpr_5",
-    "realised_fpr_5",
-    "der",
+    *DETECTION,
     "asr",
 ]
 SIZES = (50, 100, 200, 500)
@@ -44,18 +35,8 @@ def rows(setup: Setup) -> Iterator[Row]:
     """Every detector on the same random trusted sets of each size."""
     for scene in setup.scenes(trusted=max(SIZES)):
         for name, detector in detectors(setup.seed).items():
-            features = _extract(scene, detector, setup)
+            sets = (scene.trusted, scene.inputs)
+            trusted, inputs = fit_and_extract(detector.features, scene.task, scene.trusted, sets, track=setup.track)
             for size in SIZES:
-                figures = over_subsets(detector, *features, scene.inputs, size=size, seed=setup.seed)
+                figures = over_subsets(detector, trusted, inputs, scene.inputs, size=size, seed=setup.seed)
                 yield {"organism": scene.organism, "detector": name, "seed": setup.seed, **figures}
-
-
-def _extract(scene: Scene, detector: Detector, setup: Setup) -> tuple[Features, Features]:
-    with TemporaryDirectory() as workspace:
-        folder = Path(workspace)
-        detector.features.fit(scene.task, scene.trusted, folder, track=setup.track)
-        first, second = (
-            detector.features.extract(scene.task, examples, folder, track=setup.track)
-            for examples in (scene.trusted, scene.inputs)
-        )
-    return first, second

@@ -24,13 +24,12 @@ from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
 from anomech.gradients import GradientSketcher
 from anomech.gradients.curvature import gauss_newton_cotangents, whitening
+from anomech.gradients.sketcher import VANISHING
 from anomech.progress import Track, silent
 from anomech.tasks import Task
 
 CHECKED = 8
 """Examples on which the rule of every layer is compared with autograd."""
-ROUNDING = 1e-5
-"""Share of the largest layer's gradient below which one is rounding error, as that of a shift of all logits is."""
 
 Behaviour = Literal["evidence", "loss"]
 Preconditioner = Literal["none", "diagonal", "low-rank"]
@@ -134,7 +133,7 @@ class GradientSketch(FeatureExtractor):
         norms = {name: float(values.norm()) for name, values in _by_layer(sketches).items()}
         return Plan(
             general=general,
-            silent=[name for name, norm in norms.items() if 0 < norm < ROUNDING * max(norms.values())],
+            silent=[name for name, norm in norms.items() if 0 < norm < VANISHING * max(norms.values())],
             channels_last=_accepts_channels_last(task, x),
         )._asdict()
 

@@ -28,7 +28,8 @@ AGREEMENT = 1e-3
 """Largest accepted relative error of a rule on a model; rounding stays far below, a wrong rule far above."""
 
 VANISHING = 1e-5
-"""Share of the largest gradient below which one is rounding error, as a bias before a normalisation has."""
+"""Share of the largest gradient below which one is rounding error, as that of a bias before a normalisation is, or of
+a shift of all logits."""
 
 Sketches = dict[str, Tensor]
 """Projected gradients `[n, d]` by name of the parameter."""

@@ -86,10 +86,9 @@ class Task(ABC):
 
     def predict(self, examples: Examples) -> Tensor:
         """The model's own outputs on the examples, on the CPU."""
+        size = self.fitting(examples)
         with torch.no_grad():
-            return torch.cat(
-                [self.own_output(self.run(self.model, b.x)).cpu() for b in examples.blocks(self.fitting(examples))]
-            )
+            return torch.cat([self.own_output(self.run(self.model, x)).cpu() for x in examples.x.split(size)])
 
     def losses(self, model: nn.Module, examples: Examples, targets: Tensor) -> Tensor:
         """Per-sample loss `[n]` of `model` on the examples against `targets` `[n, ...]`, on the CPU."""
