@@ -14,7 +14,7 @@ from anomech import (
     ClassificationTask,
     Ensemble,
     Examples,
-    GradientCoupling,
+    GradientSpan,
     LossTraces,
     Mahalanobis,
     QuantumEntropy,
@@ -294,7 +294,7 @@ def test_a_stream_has_no_false_discovery_rate(fashion):
     "detector",
     [
         Ensemble(),
-        GradientCoupling(),
+        GradientSpan(),
         Mahalanobis(features=UntrainedActivations()),
         QuantumEntropy(features=Activations("output")),
         ScaleUp(),

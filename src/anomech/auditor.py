@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anomech.calibration import Calibrator
-from anomech.detectors import Detector, GradientCoupling
+from anomech.detectors import Detector, GradientSpan
 from anomech.errors import ArtefactError, DataError, SettingsError
 from anomech.examples import Examples, stratified_split
 from anomech.features import Features
@@ -80,7 +80,7 @@ class Auditor:
         track: Track = silent,
     ) -> None:
         self.task = task
-        self.detector = detector or GradientCoupling()
+        self.detector = detector or GradientSpan()
         self.calibrator = calibrator or Calibrator()
         self.sampling_share = sampling_share
         self.seed = seed

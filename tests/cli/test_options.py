@@ -14,6 +14,7 @@ from anomech.detectors import (
     Energy,
     Ensemble,
     GradientCoupling,
+    GradientSpan,
     IsolationForest,
     LocalOutlierFactor,
     Mahalanobis,
@@ -40,7 +41,8 @@ def build(*assignments, name=SAMPLING, seed=0):
 @pytest.mark.parametrize(
     ("name", "detector"),
     [
-        ("gradient", GradientCoupling()),
+        ("gradient", GradientSpan()),
+        ("coupling", GradientCoupling()),
         ("sampling", TraceCoupling()),
         ("sgld", TraceCoupling(features=LossTraces(SGLD()))),
         ("noise", TraceCoupling(features=LossTraces(IsotropicNoise()))),
@@ -175,7 +177,7 @@ def test_the_demo_refuses_them(refused, option):
         ("--fpr=low", "Invalid value for '--fpr'"),
         (
             "--detector=psychic",
-            "'psychic' is not one of 'gradient', 'sampling', 'paper', 'sgld', 'noise', 'mahalanobis', 'max-softmax'",
+            "'psychic' is not one of 'gradient', 'coupling', 'sampling', 'paper', 'sgld', 'noise', 'mahalanobis'",
         ),
         ("--batch-size=0", "Invalid value for '--batch-size'"),
         ("--sed=1", "No such option: --sed"),
@@ -198,8 +200,8 @@ def test_an_audit_needs_a_model_and_data(anomech, audit, missing):
 
 
 def test_a_setting_of_an_ensemble_is_one_of_every_member_that_has_it():
-    ensemble = build_detector(DetectorName.ENSEMBLE, seed=5, assignments=["k=3"])
-    first, second, _ = ensemble.members
-    assert (first.k, second.k) == (3, 3)
-    assert first.features.seed == second.features.seed == 5
+    ensemble = build_detector(DetectorName.ENSEMBLE, seed=5, assignments=["damping=0.1"])
+    gradient, _ = ensemble.members
+    assert gradient.damping == 0.1
+    assert gradient.features.seed == 5
     assert len(ensemble.features.parts) == 2

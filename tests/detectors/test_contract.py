@@ -13,6 +13,7 @@ from anomech.detectors import (
     Energy,
     Ensemble,
     GradientCoupling,
+    GradientSpan,
     IsolationForest,
     LocalOutlierFactor,
     Mahalanobis,
@@ -40,8 +41,9 @@ DETECTORS = [
         # Centred couplings have no mean, and the cosines of the planted classes, which are orthogonal, hardly differ.
         if pooling != "mean"
     ),
-    *(GradientCoupling(balance=balance, centred=False, common=False) for balance in get_args(Balance)),
+    *(GradientCoupling(balance=balance, centred=False) for balance in get_args(Balance)),
     *(Mahalanobis(distance=distance) for distance in ("class-conditional", "global", "relative")),
+    GradientSpan(),
     Mahalanobis(two_sided=True),
     MaxSoftmax(),
     ScaleUp(),

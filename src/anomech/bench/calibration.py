@@ -11,7 +11,7 @@ from torch import Tensor
 from anomech.bench.extraction import fit_and_extract
 from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
-from anomech.detectors import Detector, GradientCoupling, Mahalanobis, TraceCoupling
+from anomech.detectors import Detector, GradientSpan, Mahalanobis, TraceCoupling
 from anomech.examples import stratified_split
 from anomech.features import Features
 from anomech.functional.conformal import p_values, realised_fpr_range
@@ -36,7 +36,7 @@ FOLDS = 10
 RATES = (0.01, 0.05, 0.1)
 
 DETECTORS: dict[str, Detector] = {
-    "gradient": GradientCoupling(),
+    "gradient": GradientSpan(),
     "sampling": TraceCoupling(),
     "mahalanobis": Mahalanobis(),
 }

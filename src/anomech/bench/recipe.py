@@ -1,4 +1,4 @@
-"""Which reading of gradient sketches detects best: one step of the recipe added at a time, and each left out."""
+"""Which reading of gradient sketches detects best: trusted examples taken in pairs, then jointly."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import replace
 from itertools import chain
 
 import torch
+from torch import Tensor
 
 from anomech.bench.extraction import fit_and_measure
 from anomech.bench.setup import Scene, Setup
 from anomech.bench.subsets import over_subsets
 from anomech.bench.suite import Row
-from anomech.detectors import GradientCoupling
+from anomech.detectors import Detector, GradientCoupling, GradientSpan
 from anomech.features import Features, GradientSketch
 from anomech.tasks import ClassificationTask
 
@@ -33,31 +34,42 @@ COLUMNS = [
 TRUSTED = 500
 SIZES = (100, TRUSTED)
 
-NAIVE = GradientCoupling(measure="cosine", centred=False, balance="whole", common=False)
-RECIPE = GradientCoupling()
 
-READINGS = {
-    "cosine over all parameters": NAIVE,
+class DirectionsAlone(GradientSpan):
+    """The default without the lengths of the gradients."""
+
+    def _rows(self, features: Features) -> Iterator[tuple[Tensor, Tensor]]:
+        *layers, _ = super()._rows(features)
+        yield from layers
+
+
+NAIVE = GradientCoupling(measure="cosine", centred=False, balance="whole")
+PAIRWISE = GradientCoupling()
+RECIPE = GradientSpan()
+
+READINGS: dict[str, Detector] = {
+    "pairs: cosine over all parameters": NAIVE,
     "+ balanced: mean of the layers' cosines": replace(NAIVE, balance="mean"),
-    "+ scale: identity for cosine": replace(RECIPE, centred=False, balance="mean", common=False),
-    "+ centred": replace(RECIPE, balance="mean", common=False),
-    "+ nearest in each layer first": replace(RECIPE, common=False),
-    "+ worse of this and of what is common (default)": RECIPE,
-    "default, cosine for identity": replace(RECIPE, measure="cosine"),
-    "default, not centred": replace(RECIPE, centred=False),
-    "default, nearest over the layers' mean": replace(RECIPE, balance="mean"),
-    "default, over all parameters": replace(RECIPE, balance="whole"),
-    "default, nearest of the own class": replace(RECIPE, pooling="nearest-own-class"),
-    "default, own class": replace(RECIPE, pooling="own-class"),
-    "default, class level": replace(RECIPE, pooling="class-level"),
-    "default, 3 nearest": replace(RECIPE, k=3),
-    "default, 10 nearest": replace(RECIPE, k=10),
+    "+ scale: identity for cosine": replace(PAIRWISE, centred=False, balance="mean"),
+    "+ centred": replace(PAIRWISE, balance="mean"),
+    "+ nearest in each layer first": PAIRWISE,
+    "pairs, nearest of the own class": replace(PAIRWISE, pooling="nearest-own-class"),
+    "pairs, own class": replace(PAIRWISE, pooling="own-class"),
+    "pairs, class level": replace(PAIRWISE, pooling="class-level"),
+    "pairs, single nearest": replace(PAIRWISE, k=1),
+    "jointly: what no combination explains (default)": RECIPE,
+    "default, without lengths": DirectionsAlone(),
+    "default, mean over layers": replace(RECIPE, sharpness=0.01),
+    "default, worst layer": replace(RECIPE, sharpness=50.0),
+    "default, damping 0.0001": replace(RECIPE, damping=1e-4),
+    "default, damping 0.01": replace(RECIPE, damping=1e-2),
+    "default, damping 0.1": replace(RECIPE, damping=0.1),
 }
 
 SKETCHES = {
     "default, of the loss": GradientSketch(behaviour="loss"),
-    "default, size 4": GradientSketch(size=4),
     "default, size 8": GradientSketch(size=8),
+    "default, size 16": GradientSketch(size=16),
     "default, size 32": GradientSketch(size=32),
     "default, bfloat16": GradientSketch(precision="bfloat16"),
     "default, diagonal curvature, damping 100": GradientSketch(preconditioner="diagonal"),

@@ -28,7 +28,7 @@ from anomech.auditor import Auditor
 from anomech.bench import peers
 from anomech.bench.setup import Scene, Setup
 from anomech.bench.suite import Row
-from anomech.detectors import Detector, GradientCoupling, TraceCoupling
+from anomech.detectors import Detector, GradientSpan, TraceCoupling
 from anomech.errors import AnomechError
 from anomech.evaluation import Figures, evaluate
 from anomech.examples import Examples, concatenate
@@ -267,8 +267,8 @@ def devinterp(scene: Scene, *, sampler: RMSpropSGLD, draws: int) -> Row:
 
 
 def _jobs(sizes: Sizes, seed: int) -> dict[str, Job]:
-    gradient = GradientCoupling(features=GradientSketch(seed=seed))
-    reduced = GradientCoupling(features=GradientSketch(precision="bfloat16", seed=seed))
+    gradient = GradientSpan(features=GradientSketch(seed=seed))
+    reduced = GradientSpan(features=GradientSketch(precision="bfloat16", seed=seed))
     published = TraceCoupling(measure="pearson", pooling="class-level")
     paper = RMSpropSGLD.paper(seed=seed)
     sampled = partial(sampling, detector=TraceCoupling(), draws=sizes.draws)

@@ -8,7 +8,7 @@ from anomech.bench.extraction import fit_and_extract
 from anomech.bench.setup import Setup
 from anomech.bench.subsets import over_subsets
 from anomech.bench.suite import DETECTION, Row
-from anomech.detectors import Detector, GradientCoupling, Mahalanobis, MaxSoftmax, TypicalConfidence
+from anomech.detectors import Detector, GradientSpan, Mahalanobis, MaxSoftmax, TypicalConfidence
 from anomech.features import GradientSketch
 
 COLUMNS = [
@@ -26,7 +26,7 @@ SUBSETS = 40
 def detectors(seed: int) -> dict[str, Detector]:
     """The default and what a sceptic would try first."""
     return {
-        "gradient": GradientCoupling(features=GradientSketch(seed=seed)),
+        "gradient": GradientSpan(features=GradientSketch(seed=seed)),
         "mahalanobis": Mahalanobis(),
         "typical-confidence": TypicalConfidence(),
         "max-softmax": MaxSoftmax(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from multiprocessing import get_context
 from os import cpu_count
 
@@ -23,6 +22,7 @@ from anomech.detectors import (
     Energy,
     Ensemble,
     GradientCoupling,
+    GradientSpan,
     IsolationForest,
     LocalOutlierFactor,
     Mahalanobis,
@@ -79,12 +79,12 @@ NOISE_DRAWS = 50
 def detectors(setup: Setup) -> dict[str, Detector]:
     """The default, the ensemble, and what a sceptic would try."""
     seed = setup.seed
-    gradient = GradientCoupling(features=GradientSketch(seed=seed))
-    worst = replace(gradient, centred=False, balance="worst", common=False)
+    sketch = GradientSketch(seed=seed)
+    gradient = GradientSpan(features=sketch)
     found: dict[str, Detector] = {
         "gradient": gradient,
-        "gradient, worst layers": worst,
-        "ensemble": Ensemble(members=(gradient, worst, Mahalanobis(two_sided=True))),
+        "pairwise coupling": GradientCoupling(features=sketch),
+        "ensemble": Ensemble(members=(gradient, Mahalanobis(two_sided=True))),
         "mahalanobis": Mahalanobis(),
         "mahalanobis two-sided": Mahalanobis(two_sided=True),
         "mahalanobis global": Mahalanobis(distance="global"),

@@ -7,7 +7,7 @@ import typer
 
 from anomech.auditor import Auditor
 from anomech.cli.console import FAILED, FOUND_NOTHING, results, track
-from anomech.detectors import Detector, GradientCoupling, TraceCoupling
+from anomech.detectors import Detector, GradientSpan, TraceCoupling
 from anomech.features import LossTraces
 from anomech.organisms.fashion import demo_split, shipped_model
 from anomech.sampling import RMSpropSGLD
@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 """Largest difference of a score between batch sizes, in the range of all scores."""
 
 DETECTORS = {
-    "gradient": GradientCoupling(),
+    "gradient": GradientSpan(),
     "sampling": TraceCoupling(features=LossTraces(RMSpropSGLD(chains=1, draws=20, burn_in=10))),
 }
 

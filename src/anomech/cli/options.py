@@ -19,6 +19,7 @@ from anomech.detectors import (
     Energy,
     Ensemble,
     GradientCoupling,
+    GradientSpan,
     IsolationForest,
     LocalOutlierFactor,
     Mahalanobis,
@@ -45,6 +46,7 @@ class DetectorName(StrEnum):
     """Detectors by the name that the command line gives them."""
 
     GRADIENT = "gradient"
+    COUPLING = "coupling"
     SAMPLING = "sampling"
     PAPER = "paper"
     SGLD = "sgld"
@@ -93,6 +95,8 @@ def build_detector(name: DetectorName, *, seed: int, assignments: Sequence[str] 
 def _named(name: DetectorName) -> Detector:
     match name:
         case DetectorName.GRADIENT:
+            return GradientSpan()
+        case DetectorName.COUPLING:
             return GradientCoupling()
         case DetectorName.MAHALANOBIS:
             return Mahalanobis()

@@ -6,6 +6,7 @@ from anomech.detectors.coupling import Coupling
 from anomech.detectors.energy import Energy
 from anomech.detectors.ensemble import Ensemble
 from anomech.detectors.gradient_coupling import GradientCoupling
+from anomech.detectors.gradient_span import GradientSpan
 from anomech.detectors.isolation_forest import IsolationForest
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.detectors.max_softmax import MaxSoftmax
@@ -29,6 +30,7 @@ __all__ = [
     "Energy",
     "Ensemble",
     "GradientCoupling",
+    "GradientSpan",
     "IsolationForest",
     "LocalOutlierFactor",
     "Mahalanobis",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anomech.detectors.base import Detector
-from anomech.detectors.gradient_coupling import GradientCoupling
+from anomech.detectors.gradient_span import GradientSpan
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.errors import SettingsError
 from anomech.features import FeatureExtractor, Features, JointFeatures
@@ -18,12 +18,8 @@ from anomech.functional.combination import extended_p_values, harmonic_mean_p, l
 
 
 def _default() -> tuple[Detector, ...]:
-    """Couplings averaged over layers, those of the layers that vouch least, and features."""
-    return (
-        GradientCoupling(),
-        GradientCoupling(centred=False, balance="worst", common=False),
-        Mahalanobis(two_sided=True),
-    )
+    """What gradients and what features say."""
+    return (GradientSpan(), Mahalanobis(two_sided=True))
 
 
 @dataclass(kw_only=True)

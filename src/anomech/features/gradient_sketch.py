@@ -65,7 +65,7 @@ class GradientSketch(FeatureExtractor):
     """
 
     behaviour: Behaviour = "evidence"
-    size: int = 16
+    size: int = 24
     preconditioner: Preconditioner = "none"
     gamma: float = 10_000.0
     nbeta: float = 100.0

@@ -36,8 +36,6 @@ class Centred(NamedTuple):
     """Of unit norm, float32 `[n, d]`; zero where the row was."""
     lengths: Tensor
     """How long they were before they were given unit norm, `[n]`."""
-    along: Tensor
-    """Inner product of the direction with the mean direction, less half the square of that, `[n]`."""
 
     def at(self, positions: Tensor) -> Centred:
         """Those at these positions."""
@@ -48,16 +46,7 @@ def centred_directions(a: Tensor, mean: Tensor) -> Centred:
     """Directions of the rows less a mean direction, float64 `[d]`."""
     unit = _unit(a)
     centred = (unit - mean) * a.any(dim=1, keepdim=True)
-    along = unit @ mean - mean.square().sum() / 2
-    return Centred(_unit(centred).float(), centred.norm(dim=1).float(), along.float())
-
-
-def uncentred(cosines: Tensor, a: Centred, b: Centred) -> Tensor:
-    """Cosines `[m, n]` of rows, of which none is zero, from those of their centred directions.
-
-    As `u.v = (u - mean).(v - mean) + u.mean + v.mean - mean.mean`; nothing cancels.
-    """
-    return cosines * a.lengths[:, None] * b.lengths + a.along[:, None] + b.along
+    return Centred(_unit(centred).float(), centred.norm(dim=1).float())
 
 
 def leave_out(cosines: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
