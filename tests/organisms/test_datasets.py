@@ -1,6 +1,11 @@
+from io import BytesIO
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from anomech.errors import DataError
 from anomech.organisms.datasets import DATASETS, load_cifar10, load_gtsrb
@@ -47,3 +52,45 @@ def test_every_network_takes_the_images_of_its_dataset(name):
     assert dataset.name == name
     assert dataset.model().eval()(torch.rand(2, channels, side, side)).shape == (2, dataset.classes)
     assert dataset.target < dataset.classes
+
+
+def picture(shade, side=40, mode="RGB"):
+    file = BytesIO()
+    Image.fromarray(np.full((side, side, 3), shade, np.uint8)).convert(mode).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_class_folders_of_its_name_take_the_place_of_the_published_file(cifar10):
+    for label in range(10):
+        folder = cifar10 / "images" / "cifar10" / "test" / f"{label}-name"
+        folder.mkdir(parents=True)
+        (folder / "a.png").write_bytes(picture(20 * label, side=30 + label))
+    found = DATASETS["cifar10"].load(cifar10, "test")
+    assert found.y.tolist() == list(range(10))
+    torch.testing.assert_close(found.x, (torch.arange(10) * 20 / 255)[:, None, None, None].expand(10, 3, 32, 32))
+    assert len(DATASETS["cifar10"].load(cifar10, "train")) == 40
+
+
+def test_a_hugging_face_dataset_is_read_shard_by_shard(tmp_path):
+    folder = tmp_path / "gtsrb" / "data"
+    folder.mkdir(parents=True)
+    for shard in range(2):
+        cells = [{"bytes": picture(5 * label), "path": None} for label in (shard, 42)]
+        table = pa.table({"image": cells, "label": [shard, 42]})
+        pq.write_table(table, folder / f"train-0000{shard}-of-00002.parquet")
+    found = DATASETS["gtsrb"].load(tmp_path, "train")
+    assert found.y.tolist() == [0, 42, 1, 42]
+    assert found.ids == ("train-00000", "train-00001", "train-00002", "train-00003")
+    assert found.x.shape == (4, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("mode", "labels", "words"),
+    [("L", [0, 1], r"shape \[1, 32, 32\], not \[3, 32, 32\]"), ("RGB", [0, 43], "need labels, all below 43")],
+)
+def test_images_of_another_dataset_are_refused(tmp_path, mode, labels, words):
+    (tmp_path / "gtsrb").mkdir()
+    table = pa.table({"image": [picture(label, mode=mode) for label in labels], "label": labels})
+    pq.write_table(table, tmp_path / "gtsrb" / "train-00000-of-00001.parquet")
+    with pytest.raises(DataError, match=words):
+        DATASETS["gtsrb"].load(tmp_path, "train")

@@ -17,7 +17,13 @@ from anomech.progress import Track, silent
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def read_folder(folder: Path, classes: Callable[[Tensor], int] | None = None, *, track: Track = silent) -> Examples:
+def read_folder(
+    folder: Path,
+    classes: Callable[[Tensor], int] | None = None,
+    *,
+    side: int | None = None,
+    track: Track = silent,
+) -> Examples:
     """Images in one subfolder per class, or directly in `folder` and then without labels.
 
     Files of other types and hidden files are ignored. Subfolders that are all named by an integer have that class;
@@ -27,6 +33,7 @@ def read_folder(folder: Path, classes: Callable[[Tensor], int] | None = None, *,
         folder: The folder.
         classes: Tells, from inputs `[n, ...]`, how many classes the model has; subfolders that have no integer names
             must be as many.
+        side: Height and width that the images are resized to; by default they have to be equal already.
         track: How progress is reported.
 
     Returns:
@@ -47,7 +54,7 @@ def read_folder(folder: Path, classes: Callable[[Tensor], int] | None = None, *,
         )
     ids = tuple(image.relative_to(folder).as_posix() for image in flat + nested)
     files = ((name, (folder / name).read_bytes()) for name in ids)
-    x = decode_images(track(files, f"reading {folder.name}", len(ids)))
+    x = decode_images(track(files, f"reading {folder.name}", len(ids)), side=side)
     if flat:
         return Examples(x=x, ids=ids)
     class_of = _class_indices([f.name for f in subfolders], None if classes is None else classes(x[:1]))

@@ -18,11 +18,12 @@ from anomech.errors import DataError
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
 
-def decode_images(images: Iterable[tuple[str, bytes]]) -> Tensor:
+def decode_images(images: Iterable[tuple[str, bytes]], *, side: int | None = None) -> Tensor:
     """One batch of images of equal size.
 
     Args:
         images: Name and file contents of each image.
+        side: Height and width that all are resized to; by default they have to be equal already.
 
     Returns:
         Float32 `[n, channels, height, width]` in [0, 1]; one channel if every image is greyscale, else RGB.
@@ -34,7 +35,7 @@ def decode_images(images: Iterable[tuple[str, bytes]]) -> Tensor:
     pixels: list[NDArray[Any]] = []
     for name, data in images:
         names.append(name)
-        pixels.append(_decode(name, data))
+        pixels.append(_decode(name, data, side))
         if pixels[-1].shape[:2] != pixels[0].shape[:2]:
             raise DataError(
                 f"all images must have the same size, but {names[0]!r} is {_size(pixels[0])} "
@@ -58,13 +59,17 @@ def _size(pixels: NDArray[Any]) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
 
-def _decode(name: str, data: bytes) -> NDArray[Any]:
+def _decode(name: str, data: bytes, side: int | None) -> NDArray[Any]:
     """Pixels `[height, width, 1 or 3]`, uint8 or uint16."""
     try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
+        image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
         image.load()
     except Exception as error:  # on damaged bytes Pillow's decoders raise errors of many kinds
         raise DataError(f"{name!r} is truncated or not an image; remove or replace it.") from error
+    if side is not None and image.size != (side, side):
+        grey = image.mode in ("1", "LA")
+        smooth = image.convert("L" if grey else "RGB") if grey or image.mode == "P" else image
+        image = smooth.resize((side, side), Image.Resampling.BILINEAR)
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))[..., None]
     if image.mode.startswith(("I", "F")):

@@ -17,19 +17,19 @@ from anomech.io.images import decode_images
 COLUMNS = {"label": "y", "y": "y", "id": "ids", "anomalous": "anomalous", "target": "target"}
 
 
-def read_parquet(path: Path) -> Examples:
+def read_parquet(path: Path, *, side: int | None = None) -> Examples:
     """Examples from the columns of a `.parquet` file.
 
     Images are encoded files in a column of binaries or of structs with a field `bytes`: the one called `image` or
     `img`, or else the only one. Optional are `label` or `y` (true classes), `id` (names), `anomalous` (bool) and
-    `target` (classes, or -1).
+    `target` (classes, or -1). With `side` the images are resized to that height and width.
 
     Raises:
         DataError: The file is damaged, has no or several image columns, or holds images or values that cannot be used.
     """
     table = _table(path)
     image_column = _image_column(table.schema)
-    x = decode_images(_images(table.column(image_column).to_pylist()))
+    x = decode_images(_images(table.column(image_column).to_pylist()), side=side)
     present = [name for name in COLUMNS if name in table.column_names and name != image_column]
     if {"label", "y"} <= set(present):
         raise DataError("both columns `label` and `y` are there; keep the one that holds the true classes.")

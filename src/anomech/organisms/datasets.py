@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from anomech.errors import DataError
-from anomech.examples import Examples
+from anomech.examples import Examples, concatenate
+from anomech.io.folders import read_folder
 from anomech.io.images import decode_images, to_unit
+from anomech.io.parquet import read_parquet
 from anomech.organisms.fashion import DEBIAN, IDX, load_idx
 from anomech.organisms.files import find_file, load_arrays
 from anomech.organisms.models import ResNet, SmallCNN
@@ -40,19 +42,52 @@ class Dataset:
 
     Attributes:
         name: Its name in those of organisms.
-        load: From a folder of published files, a split and a progress reporter to the images.
+        published: Reads a split of the published file from a folder, with a progress reporter.
         model: Makes the untrained network.
         recipe: How it is trained.
+        shape: Channels, height and width of an image.
         classes: Number of classes.
         target: Class that attackers aim at; one with many images, so that attacks with clean labels have enough.
     """
 
     name: str
-    load: Callable[[Path, Split, Track], Examples]
+    published: Callable[[Path, Split, Track], Examples]
     model: Callable[[], nn.Module]
     recipe: Recipe
+    shape: tuple[int, int, int] = (3, 32, 32)
     classes: int = 10
     target: int = 0
+
+    def load(self, data: Path, split: Split, track: Track = silent) -> Examples:
+        """Images of a split: from a folder of the dataset's name if one holds them, else the published file.
+
+        Args:
+            data: Folder that holds, at any depth, either a folder named after the dataset, with a folder of images for
+                each class in `train` and in `test`, or with the parquet files of a Hugging Face dataset
+                (`train-00000-of-00001.parquet`); or the published file. Images of other sizes are resized.
+            split: "train" or "test".
+            track: How progress is reported.
+
+        Raises:
+            DataError: There are no such files, one is damaged, or the images or classes are not those of the dataset.
+        """
+        found = self._own_files(data, split, track) or self.published(data, split, track)
+        if found.y is None or not 0 <= int(found.y.min()) <= int(found.y.max()) < self.classes:
+            raise DataError(f"{self.name} {split} images need labels, all below {self.classes}.")
+        if found.x.shape[1:] != self.shape:
+            raise DataError(f"{self.name} {split} images have shape {list(found.x.shape[1:])}, not {list(self.shape)}.")
+        return found
+
+    def _own_files(self, data: Path, split: Split, track: Track) -> Examples | None:
+        for folder in sorted(f for f in data.rglob(self.name) if f.is_dir()):
+            side = self.shape[-1]
+            if (folder / split).is_dir():
+                return read_folder(folder / split, lambda _: self.classes, side=side, track=track)
+            if shards := sorted(folder.rglob(f"{split}-*.parquet")):
+                named = track(shards, f"reading {self.name} {split}", len(shards))
+                joined = reduce(concatenate, (read_parquet(shard, side=side) for shard in named))
+                return replace(joined, ids=tuple(f"{split}-{i:05d}" for i in range(len(joined))))
+        return None
 
 
 def load_cifar10(data: Path, split: Split, track: Track = silent) -> Examples:
@@ -107,16 +142,16 @@ def load_fashion_images(data: Path, split: Split, track: Track = silent) -> Exam
 DATASETS = {
     dataset.name: dataset
     for dataset in (
-        Dataset(name="fashion", load=load_fashion_images, model=SmallCNN, recipe=Recipe()),
+        Dataset(name="fashion", published=load_fashion_images, model=SmallCNN, recipe=Recipe(), shape=(1, 28, 28)),
         Dataset(
             name="cifar10",
-            load=load_cifar10,
+            published=load_cifar10,
             model=ResNet,
             recipe=Recipe(epochs=8, batch_size=256, learning_rate=1e-2, augment=True, channels_last=True),
         ),
         Dataset(
             name="gtsrb",
-            load=load_gtsrb,
+            published=load_gtsrb,
             model=partial(ResNet, classes=43, widths=(8, 16, 32, 64)),
             recipe=Recipe(epochs=5, learning_rate=1e-2, channels_last=True),
             classes=43,
