@@ -76,7 +76,9 @@ def _by_gradient(trusted: Examples, inputs: Examples, setup: Setup) -> tuple[Ten
     """Which pairs are of one class, and the cosine of all gradients, `[inputs, trusted]`."""
     sketch = GradientSketch(behaviour="loss", size=WHOLE, seed=setup.seed)
     of_trusted, of_inputs = _features(sketch, trusted, (trusted, inputs), setup)
-    a, b = (directions(torch.cat(list(features.layers.values()), dim=1)) for features in (of_inputs, of_trusted))
+    (a, _), (b, _) = (
+        directions(torch.cat(list(features.layers.values()), dim=1)) for features in (of_inputs, of_trusted)
+    )
     return of_inputs.predictions[:, None] == of_trusted.predictions, a @ b.T
 
 

@@ -14,6 +14,7 @@ from anomech.bench.setup import Scene, Setup
 from anomech.bench.subsets import over_subsets
 from anomech.bench.suite import Row
 from anomech.detectors import Detector, GradientCoupling, GradientSpan
+from anomech.detectors.gradient_span import Gradients
 from anomech.features import Features, GradientSketch
 from anomech.tasks import ClassificationTask
 
@@ -38,8 +39,8 @@ SIZES = (100, TRUSTED)
 class DirectionsAlone(GradientSpan):
     """The default without the lengths of the gradients."""
 
-    def _rows(self, features: Features) -> Iterator[tuple[Tensor, Tensor]]:
-        *layers, _ = super()._rows(features)
+    def _rows(self, gradients: list[Gradients]) -> Iterator[tuple[Tensor, Tensor]]:
+        *layers, _ = super()._rows(gradients)
         yield from layers
 
 

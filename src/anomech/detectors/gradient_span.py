@@ -22,14 +22,17 @@ from anomech.functional.directions import directions
 from anomech.functional.leverage import unexplained, unexplained_by_others, whitener
 from anomech.functional.tails import tail_units, tail_units_of_others
 
-LENGTHS = "lengths"
-"""Name of what is no layer: how long the gradient is in each of them."""
+BLOCK = 512
+"""Inputs whose directions are held at a time."""
 
 NEGLIGIBLE = 1e-3
 """Length, relative to the mean of the trusted ones, below which all gradients count as equally short."""
 
 SMALLEST = 3
 """Trusted examples below which one has no two others."""
+
+Gradients = tuple[Tensor, Tensor]
+"""Directions `[m, d]` and norms `[m]` of gradients in a layer."""
 
 
 @dataclass(kw_only=True)
@@ -67,10 +70,11 @@ class GradientSpan(Detector):
         super().fit(trusted)
         if len(trusted) < SMALLEST:
             raise DataError(f"{len(trusted)} trusted examples cannot explain one another; give at least {SMALLEST}.")
-        self._lengths = _lengths_of(trusted)
-        self._directions = [directions(layer) for layer in trusted.layers.values()]
+        gradients = [directions(trusted.layers[name]) for name in trusted.layers]
+        self._lengths = _Lengths.of(torch.stack([norms for _, norms in gradients], dim=1))
+        self._directions = [rows for rows, _ in gradients]
         self._whiteners, shares = [], []
-        for rows, present in self._rows(trusted):
+        for rows, present in self._rows(gradients):
             matrix = whitener(rows.double(), self.damping)
             share = unexplained_by_others(rows.double(), matrix, self.damping)
             shares.append(torch.where(present, share, 1.0).float())
@@ -81,33 +85,51 @@ class GradientSpan(Detector):
         return self
 
     def score(self, inputs: Features) -> Tensor:
-        """`[m]`: 1 is about as unusual, in some layer, as the most unusual twentieth of the trusted examples."""
+        """`[m]`: 1 is about as unusual, in every layer, as the most unusual twentieth of the trusted examples."""
         return self._soft_maximum(self.unexplained(inputs), self._units)
 
     def trusted_scores(self) -> Tensor:
-        """Score of each trusted example among the others, `[n]`; exact but for the median of all."""
+        """Score of each trusted example among the others, `[n]`; exact but for medians and usual lengths."""
         return self.left_out
 
     def unexplained(self, inputs: Features) -> Tensor:
         """Share of each input's gradient that trusted ones do not explain, `[layers + 1, m]`, the lengths last."""
-        shares = [
-            torch.where(present, unexplained(rows, matrix), 1.0)
-            for (rows, present), matrix in zip(self._rows(inputs), self._whiteners, strict=True)
-        ]
-        return torch.stack(shares)
+        return torch.cat([self._unexplained(gradients) for gradients in self._blocks(inputs)], dim=1)
 
     def coupling(self, inputs: Features) -> Tensor:
         """Cosines of the gradients, averaged over the layers, `[m, n]`."""
-        layers = zip(self.trusted.layers, self._directions, strict=True)
-        total = sum(directions(inputs.layers[name]) @ trusted.T for name, trusted in layers)
-        return torch.as_tensor(total) / len(self._directions)
+        return torch.cat([self._coupling(gradients) for gradients in self._blocks(inputs)])
 
-    def _rows(self, features: Features) -> Iterator[tuple[Tensor, Tensor]]:
+    def examine(self, inputs: Features, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores and vouchers, from directions that are computed once."""
+        found = [
+            (self._soft_maximum(self._unexplained(gradients), self._units), *self._coupling(gradients).topk(k, dim=1))
+            for gradients in self._blocks(inputs)
+        ]
+        scores, couplings, positions = (torch.cat(part) for part in zip(*found, strict=True))
+        return scores, couplings, positions
+
+    def _blocks(self, inputs: Features) -> Iterator[list[Gradients]]:
+        """Directions and norms in every layer, of a block of inputs at a time."""
+        for rows in torch.arange(len(inputs)).split(BLOCK):
+            yield [directions(inputs.layers[name][rows]) for name in self.trusted.layers]
+
+    def _unexplained(self, gradients: list[Gradients]) -> Tensor:
+        shares = [
+            torch.where(present, unexplained(rows, matrix), 1.0)
+            for (rows, present), matrix in zip(self._rows(gradients), self._whiteners, strict=True)
+        ]
+        return torch.stack(shares)
+
+    def _coupling(self, gradients: list[Gradients]) -> Tensor:
+        cosines = (rows @ trusted.T for (rows, _), trusted in zip(gradients, self._directions, strict=True))
+        return torch.as_tensor(sum(cosines)) / len(gradients)
+
+    def _rows(self, gradients: list[Gradients]) -> Iterator[tuple[Tensor, Tensor]]:
         """What is to be explained in each layer, float32 `[m, d]`, and whether there is anything, bool `[m]`."""
-        for name in self.trusted.layers:
-            values = features.layers[name]
-            yield directions(values), values.any(dim=1)
-        profile = self._lengths.profile(_norms(features, list(self.trusted.layers)))
+        for rows, norms in gradients:
+            yield rows, norms > 0
+        profile = self._lengths.profile(torch.stack([norms for _, norms in gradients], dim=1))
         yield profile, torch.ones(len(profile), dtype=torch.bool)
 
     def _soft_maximum(self, shares: Tensor, units: tuple[Tensor, Tensor]) -> Tensor:
@@ -127,23 +149,18 @@ class _Lengths(NamedTuple):
     spread: Tensor
     """Standard deviation of their logarithms; infinite where they are all alike."""
 
+    @classmethod
+    def of(cls, norms: Tensor) -> Self:
+        """Of the trusted gradients' lengths `[n, layers]`."""
+        mean = norms.mean(dim=0)
+        floor = torch.where(mean > 0, NEGLIGIBLE * mean, 1.0)
+        logarithms = norms.maximum(floor).log()
+        spread = logarithms.std(dim=0)
+        return cls(floor, logarithms.mean(dim=0), torch.where(spread > 0, spread, torch.inf))
+
     def profile(self, norms: Tensor) -> Tensor:
         """From lengths `[m, layers]` to how unusual each is, with a constant, `[m, layers + 1]`."""
         unusual = (norms.maximum(self.floor).log() - self.mean) / self.spread
         constant = torch.ones(len(norms), 1, dtype=norms.dtype)
         profile: Tensor = torch.cat([constant, unusual], dim=1) / (norms.shape[1] + 1) ** 0.5
         return profile.float()
-
-
-def _lengths_of(trusted: Features) -> _Lengths:
-    norms = _norms(trusted, list(trusted.layers))
-    mean = norms.mean(dim=0)
-    floor = torch.where(mean > 0, NEGLIGIBLE * mean, 1.0)
-    logarithms = norms.maximum(floor).log()
-    spread = logarithms.std(dim=0)
-    return _Lengths(floor, logarithms.mean(dim=0), torch.where(spread > 0, spread, torch.inf))
-
-
-def _norms(features: Features, layers: list[str]) -> Tensor:
-    """Lengths of the gradients, float64 `[m, layers]`."""
-    return torch.stack([features.layers[name].double().norm(dim=1) for name in layers], dim=1)

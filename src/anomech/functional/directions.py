@@ -16,12 +16,16 @@ FLOOR = 1e-18
 TINY = torch.finfo(torch.float64).tiny
 
 
-def directions(a: Tensor) -> Tensor:
-    """Rows of unit norm, float32 `[m, d]`, from double precision, since gradients of sure answers are tiny.
+def directions(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of unit norm, float32 `[m, d]`, and the norms that they had, float64 `[m]`; a row of zeros stays so.
 
-    A row of zeros stays so.
+    Gradients of sure answers are tiny; nothing underflows.
     """
-    return _unit(a).float()
+    largest = a.abs().amax(dim=1, keepdim=True)
+    scaled = a / largest.clamp_min(torch.finfo(a.dtype).tiny)
+    norms = scaled.norm(dim=1, keepdim=True)
+    unit = scaled / norms.clamp_min(torch.finfo(a.dtype).tiny)
+    return unit.float(), (norms.double() * largest.double())[:, 0]
 
 
 def mean_direction(b: Tensor) -> Tensor:
