@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from anomech.detectors import GradientCoupling, GradientSpan
 from anomech.errors import DataError, SettingsError
@@ -114,18 +115,17 @@ def test_it_says_in_which_layer_an_input_is_unexplained():
     fitted, clean, odd = GradientSpan().fit(layered(100, seed=0)), layered(20, seed=1), layered(20, seed=9)
     odd.layers["telling"] = odd.layers["telling"].roll(4, dims=1)
     shares, usual = fitted.unexplained(odd), fitted.unexplained(clean)
-    assert shares.shape == (3, 20)
+    assert shares.shape == (2, 20)
     assert (shares[0] > usual[0].max()).all()
-    assert (shares[:2] <= 1).all()
+    assert (shares <= 1).all()
 
 
-def test_a_dead_layer_says_nothing():
+def test_a_dead_layer_says_little():
     trusted, inputs = layered(60, seed=0), layered(20, seed=1)
     expected = GradientSpan().fit(trusted).score(inputs)
-    order = expected.argsort()
     for features in (trusted, inputs):
         features.layers["dead"] = torch.zeros(len(features), 5)
-    torch.testing.assert_close(GradientSpan().fit(trusted).score(inputs).argsort(), order)
+    assert spearmanr(GradientSpan().fit(trusted).score(inputs), expected).statistic > 0.95
 
 
 def test_gradients_of_zero_here_and_there_leave_every_score_a_number():
@@ -163,7 +163,9 @@ def test_too_few_to_explain_one_another_are_refused():
         GradientSpan().fit(layered(2, seed=0))
 
 
-@pytest.mark.parametrize("wrong", [{"damping": 0.0}, {"damping": 1.0}, {"damping": float("nan")}, {"sharpness": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"damping": 0.0}, {"damping": 1.0}, {"damping": float("nan")}, {"sharpness": 0.0}, {"reading": "x"}]
+)
 def test_settings_are_checked(wrong):
     with pytest.raises(SettingsError):
         GradientSpan(**wrong)

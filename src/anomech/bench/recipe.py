@@ -7,14 +7,12 @@ from dataclasses import replace
 from itertools import chain
 
 import torch
-from torch import Tensor
 
 from anomech.bench.extraction import fit_and_measure
 from anomech.bench.setup import Scene, Setup
 from anomech.bench.subsets import over_subsets
 from anomech.bench.suite import Row
 from anomech.detectors import Detector, GradientCoupling, GradientSpan
-from anomech.detectors.gradient_span import Gradients
 from anomech.features import Features, GradientSketch
 from anomech.tasks import ClassificationTask
 
@@ -36,14 +34,6 @@ TRUSTED = 500
 SIZES = (100, TRUSTED)
 
 
-class DirectionsAlone(GradientSpan):
-    """The default without the lengths of the gradients."""
-
-    def _rows(self, gradients: list[Gradients]) -> Iterator[tuple[Tensor, Tensor]]:
-        *layers, _ = super()._rows(gradients)
-        yield from layers
-
-
 NAIVE = GradientCoupling(measure="cosine", centred=False, balance="whole")
 PAIRWISE = GradientCoupling()
 RECIPE = GradientSpan()
@@ -59,9 +49,10 @@ READINGS: dict[str, Detector] = {
     "pairs, class level": replace(PAIRWISE, pooling="class-level"),
     "pairs, single nearest": replace(PAIRWISE, k=1),
     "jointly: what no combination explains (default)": RECIPE,
-    "default, without lengths": DirectionsAlone(),
-    "default, mean over layers": replace(RECIPE, sharpness=0.01),
-    "default, worst layer": replace(RECIPE, sharpness=50.0),
+    "default, worst layers alone": replace(RECIPE, reading="layers"),
+    "default, pattern alone": replace(RECIPE, reading="pattern"),
+    "default, mean over layers for worst": replace(RECIPE, sharpness=0.01),
+    "default, single worst layer": replace(RECIPE, sharpness=50.0),
     "default, damping 0.0001": replace(RECIPE, damping=1e-4),
     "default, damping 0.01": replace(RECIPE, damping=1e-2),
     "default, damping 0.1": replace(RECIPE, damping=0.1),

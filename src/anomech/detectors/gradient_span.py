@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -25,11 +25,17 @@ from anomech.functional.tails import tail_units, tail_units_of_others
 BLOCK = 512
 """Inputs whose directions are held at a time."""
 
+PATTERN_DAMPING = 0.01
+"""Share of a pattern that counts as noise; chosen on development data."""
+
 NEGLIGIBLE = 1e-3
 """Length, relative to the mean of the trusted ones, below which all gradients count as equally short."""
 
 SMALLEST = 3
 """Trusted examples below which one has no two others."""
+
+Reading = Literal["both", "layers", "pattern"]
+READINGS = get_args(Reading)
 
 Gradients = tuple[Tensor, Tensor]
 """Directions `[m, d]` and norms `[m]` of gradients in a layer."""
@@ -37,22 +43,26 @@ Gradients = tuple[Tensor, Tensor]
 
 @dataclass(kw_only=True)
 class GradientSpan(Detector):
-    """The share of an input's gradient that no combination of trusted gradients explains, in the worst layers.
+    """The share of an input's gradient that no combination of trusted gradients explains, layer by layer.
 
-    In every layer only the direction of the gradient counts; its lengths in all layers, side by side, are read like one
-    more layer. Shares are expressed in units of their trusted tail, and a soft maximum is taken over the layers, so
-    that a few in which nothing explains the input are not outvoted. The defaults were chosen on development data.
+    It is read twice: in the worst layers, by a soft maximum, so that a few in which nothing explains the input are not
+    outvoted; and as a pattern over all layers, together with the lengths of the gradients, for which it is asked again
+    what of it trusted patterns leave unexplained, so that hiding in some layers shows as well. Each reading is
+    expressed in units of its own trusted tail, and the score is their mean. The defaults were chosen on development
+    data.
 
     Attributes:
         features: Gradients by layer.
         damping: Share of a direction that counts as noise: the smaller, the less it takes to be explained.
-        sharpness: Between the mean over the layers (towards 0) and their maximum.
+        sharpness: Of the soft maximum: between the mean over the layers (towards 0) and their maximum.
+        reading: "layers" for the first alone, "pattern" for the second, or "both".
         left_out: Score of each trusted example among the others, `[n]`.
     """
 
     features: FeatureExtractor = field(default_factory=GradientSketch)
     damping: float = 0.001
     sharpness: float = 2.0
+    reading: Reading = "both"
     left_out: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +70,8 @@ class GradientSpan(Detector):
             raise SettingsError(f"damping must lie between 0 and 1, got {self.damping}.")
         if not 0 < self.sharpness < math.inf:
             raise SettingsError(f"sharpness must be positive and finite, got {self.sharpness}.")
+        if self.reading not in READINGS:
+            raise SettingsError(f"reading must be one of {', '.join(READINGS)}; got {self.reading!r}.")
 
     def fit(self, trusted: Features) -> Self:
         """Learn what trusted gradients span, layer by layer.
@@ -71,29 +83,33 @@ class GradientSpan(Detector):
         if len(trusted) < SMALLEST:
             raise DataError(f"{len(trusted)} trusted examples cannot explain one another; give at least {SMALLEST}.")
         gradients = [directions(trusted.layers[name]) for name in trusted.layers]
-        self._lengths = _Lengths.of(torch.stack([norms for _, norms in gradients], dim=1))
         self._directions = [rows for rows, _ in gradients]
-        self._whiteners, shares = [], []
-        for rows, present in self._rows(gradients):
-            matrix = whitener(rows.double(), self.damping)
-            share = unexplained_by_others(rows.double(), matrix, self.damping)
-            shares.append(torch.where(present, share, 1.0).float())
-            self._whiteners.append(matrix.float())
-        by_layer = torch.stack(shares)
-        self._units = tail_units(by_layer)
-        self.left_out = self._soft_maximum(by_layer, tail_units_of_others(by_layer))
+        self._whiteners = [whitener(rows.double(), self.damping) for rows in self._directions]
+        by_layer = torch.stack(
+            [
+                torch.where(norms > 0, unexplained_by_others(rows.double(), matrix, self.damping), 1.0)
+                for (rows, norms), matrix in zip(gradients, self._whiteners, strict=True)
+            ]
+        )
+        self._whiteners = [matrix.float() for matrix in self._whiteners]
+        self._layer_units = tail_units(by_layer)
+        self._patterns = _Patterns.of(by_layer, _lengths(gradients))
+        worst = self._soft_maximum(by_layer, tail_units_of_others(by_layer))
+        readings = self._chosen(worst, self._patterns.left_out)
+        self._units = tail_units(readings)
+        self.left_out = _mean(readings, tail_units_of_others(readings))
         return self
 
     def score(self, inputs: Features) -> Tensor:
-        """`[m]`: 1 is about as unusual, in every layer, as the most unusual twentieth of the trusted examples."""
-        return self._soft_maximum(self.unexplained(inputs), self._units)
+        """`[m]`: 0 is as usual as the median trusted example, 1 about as unusual as the most unusual twentieth."""
+        return torch.cat([self._score(gradients) for gradients in self._blocks(inputs)])
 
     def trusted_scores(self) -> Tensor:
-        """Score of each trusted example among the others, `[n]`; exact but for medians and usual lengths."""
+        """Score of each trusted example among the others, `[n]`; exact but for what is usual among all."""
         return self.left_out
 
     def unexplained(self, inputs: Features) -> Tensor:
-        """Share of each input's gradient that trusted ones do not explain, `[layers + 1, m]`, the lengths last."""
+        """Share of each input's gradient that trusted ones do not explain, `[layers, m]`."""
         return torch.cat([self._unexplained(gradients) for gradients in self._blocks(inputs)], dim=1)
 
     def coupling(self, inputs: Features) -> Tensor:
@@ -103,8 +119,7 @@ class GradientSpan(Detector):
     def examine(self, inputs: Features, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Scores and vouchers, from directions that are computed once."""
         found = [
-            (self._soft_maximum(self._unexplained(gradients), self._units), *self._coupling(gradients).topk(k, dim=1))
-            for gradients in self._blocks(inputs)
+            (self._score(gradients), *self._coupling(gradients).topk(k, dim=1)) for gradients in self._blocks(inputs)
         ]
         scores, couplings, positions = (torch.cat(part) for part in zip(*found, strict=True))
         return scores, couplings, positions
@@ -114,53 +129,93 @@ class GradientSpan(Detector):
         for rows in torch.arange(len(inputs)).split(BLOCK):
             yield [directions(inputs.layers[name][rows]) for name in self.trusted.layers]
 
+    def _score(self, gradients: list[Gradients]) -> Tensor:
+        by_layer = self._unexplained(gradients)
+        worst = self._soft_maximum(by_layer, self._layer_units)
+        pattern = self._patterns.unexplained(by_layer, _lengths(gradients))
+        return _mean(self._chosen(worst, pattern), self._units)
+
+    def _chosen(self, worst: Tensor, pattern: Tensor) -> Tensor:
+        """The readings that count, `[kinds, m]`."""
+        return torch.stack({"both": [worst, pattern], "layers": [worst], "pattern": [pattern]}[self.reading])
+
     def _unexplained(self, gradients: list[Gradients]) -> Tensor:
-        shares = [
-            torch.where(present, unexplained(rows, matrix), 1.0)
-            for (rows, present), matrix in zip(self._rows(gradients), self._whiteners, strict=True)
-        ]
-        return torch.stack(shares)
+        return torch.stack(
+            [
+                torch.where(norms > 0, unexplained(rows, matrix), 1.0)
+                for (rows, norms), matrix in zip(gradients, self._whiteners, strict=True)
+            ]
+        )
 
     def _coupling(self, gradients: list[Gradients]) -> Tensor:
         cosines = (rows @ trusted.T for (rows, _), trusted in zip(gradients, self._directions, strict=True))
         return torch.as_tensor(sum(cosines)) / len(gradients)
 
-    def _rows(self, gradients: list[Gradients]) -> Iterator[tuple[Tensor, Tensor]]:
-        """What is to be explained in each layer, float32 `[m, d]`, and whether there is anything, bool `[m]`."""
-        for rows, norms in gradients:
-            yield rows, norms > 0
-        profile = self._lengths.profile(torch.stack([norms for _, norms in gradients], dim=1))
-        yield profile, torch.ones(len(profile), dtype=torch.bool)
-
     def _soft_maximum(self, shares: Tensor, units: tuple[Tensor, Tensor]) -> Tensor:
         """Over the layers, `[m]`, of shares `[layers, m]`, each in units of its trusted tail."""
         centre, unit = units
         unusual = self.sharpness * (shares - centre) / unit
-        score: Tensor = (unusual.logsumexp(dim=0) - math.log(len(unusual))) / self.sharpness
-        return score
+        maximum: Tensor = (unusual.logsumexp(dim=0) - math.log(len(unusual))) / self.sharpness
+        return maximum
 
 
-class _Lengths(NamedTuple):
-    """How long trusted gradients are in each layer, `[layers]` each."""
+@dataclass(frozen=True)
+class _Patterns:
+    """Trusted patterns: how the unexplained shares, and the lengths of the gradients, vary over the layers.
+
+    Attributes:
+        floor: Lengths that count as none, `[layers]`.
+        centre: Medians of the logarithms of shares and lengths, `[2 layers]`.
+        spread: Their interquartile ranges; infinite where most are alike.
+        whitener: What a pattern is multiplied by.
+        left_out: What the others leave unexplained of each trusted pattern, `[n]`.
+    """
 
     floor: Tensor
-    mean: Tensor
-    """Of their logarithms."""
+    centre: Tensor
     spread: Tensor
-    """Standard deviation of their logarithms; infinite where they are all alike."""
+    whitener: Tensor
+    left_out: Tensor
 
     @classmethod
-    def of(cls, norms: Tensor) -> Self:
-        """Of the trusted gradients' lengths `[n, layers]`."""
-        mean = norms.mean(dim=0)
+    def of(cls, shares: Tensor, lengths: Tensor) -> Self:
+        """From the trusted examples' shares and lengths, `[layers, n]` each."""
+        mean = lengths.mean(dim=1)
         floor = torch.where(mean > 0, NEGLIGIBLE * mean, 1.0)
-        logarithms = norms.maximum(floor).log()
-        spread = logarithms.std(dim=0)
-        return cls(floor, logarithms.mean(dim=0), torch.where(spread > 0, spread, torch.inf))
+        logarithms = _logarithms(shares, lengths, floor)
+        # Rows that sum to 0, as they would around their mean, explain one another; quartiles are not a row's own doing.
+        low, centre, high = logarithms.quantile(logarithms.new_tensor([0.25, 0.5, 0.75]), dim=0)
+        spread = torch.where(high > low, high - low, torch.inf)
+        rows = _standardised(logarithms, centre, spread)
+        matrix = whitener(rows, PATTERN_DAMPING)
+        left_out = unexplained_by_others(rows, matrix, PATTERN_DAMPING).float()
+        return cls(floor, centre, spread, matrix, left_out)
 
-    def profile(self, norms: Tensor) -> Tensor:
-        """From lengths `[m, layers]` to how unusual each is, with a constant, `[m, layers + 1]`."""
-        unusual = (norms.maximum(self.floor).log() - self.mean) / self.spread
-        constant = torch.ones(len(norms), 1, dtype=norms.dtype)
-        profile: Tensor = torch.cat([constant, unusual], dim=1) / (norms.shape[1] + 1) ** 0.5
-        return profile.float()
+    def unexplained(self, shares: Tensor, lengths: Tensor) -> Tensor:
+        """What trusted patterns leave unexplained of those of inputs, `[m]`."""
+        rows = _standardised(_logarithms(shares, lengths, self.floor), self.centre, self.spread)
+        return unexplained(rows, self.whitener).float()
+
+
+def _logarithms(shares: Tensor, lengths: Tensor, floor: Tensor) -> Tensor:
+    """`[m, 2 layers]`, float64."""
+    shares = shares.double().clamp_min(torch.finfo(torch.float32).tiny)
+    return torch.cat([shares, lengths.maximum(floor[:, None])]).log().T
+
+
+def _standardised(logarithms: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+    """With a constant, `[m, 1 + 2 layers]`; the square of a usual one's length is about 1."""
+    constant = torch.ones(len(logarithms), 1, dtype=logarithms.dtype)
+    rows: Tensor = torch.cat([constant, (logarithms - centre) / spread], dim=1) / (logarithms.shape[1] + 1) ** 0.5
+    return rows
+
+
+def _lengths(gradients: list[Gradients]) -> Tensor:
+    return torch.stack([norms for _, norms in gradients])
+
+
+def _mean(readings: Tensor, units: tuple[Tensor, Tensor]) -> Tensor:
+    """`[m]` of readings `[kinds, m]`, each in units of its trusted tail."""
+    centre, unit = units
+    mean: Tensor = ((readings - centre) / unit).mean(dim=0)
+    return mean
