@@ -6,6 +6,7 @@ from sklearn.covariance import LedoitWolf
 from anomech.detectors import Mahalanobis
 from anomech.errors import DataError, SettingsError
 from anomech.features import Features
+from anomech.functional.conformal import p_values
 
 
 def test_agrees_with_scipy_on_the_shrunk_covariance():
@@ -15,6 +16,7 @@ def test_agrees_with_scipy_on_the_shrunk_covariance():
     inputs = Features({"penultimate": torch.randn(8, 5, generator=generator).double()}, torch.arange(8) % 2)
     means = torch.stack([values[classes == c].mean(0) for c in (0, 1)])
     precision = LedoitWolf(assume_centered=True).fit((values - means[classes]).numpy()).precision_
+    precision *= 58 / 60  # Two means were estimated.
     expected = [
         mahalanobis(x.numpy(), means[c].numpy(), precision) ** 2
         for x, c in zip(inputs.only_layer, inputs.predictions, strict=True)
@@ -43,9 +45,28 @@ def test_the_global_kind_agrees_with_scipy_and_the_relative_one_is_the_differenc
         for distance in ("class-conditional", "global", "relative")
     )
     fitted = LedoitWolf().fit(trusted.only_layer.numpy())
-    expected = [mahalanobis(x.numpy(), fitted.location_, fitted.precision_) ** 2 for x in inputs.only_layer]
+    expected = [mahalanobis(x.numpy(), fitted.location_, fitted.precision_ * 59 / 60) ** 2 for x in inputs.only_layer]
     torch.testing.assert_close(overall, torch.tensor(expected).float(), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(relative, own - overall, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("distance", ["class-conditional", "global", "relative"])
+@pytest.mark.parametrize(("n", "d"), [(50, 8), (50, 200), (100, 64)])
+def test_p_values_hold_where_classes_have_one_example_or_two(distance, n, d):
+    generator = torch.Generator().manual_seed(0)
+    shares = 1 / torch.arange(1.0, 44.0)
+    realised = []
+    for _ in range(60):
+        means = 2 * torch.randn(43, d, generator=generator)
+        classes = shares.multinomial(n + 200, replacement=True, generator=generator)
+        drawn = Features({"penultimate": means[classes] + torch.randn(n + 200, d, generator=generator)}, classes)
+        fitted = Mahalanobis(distance=distance).fit(drawn[torch.arange(n)])
+        p = p_values(fitted.trusted_scores(), fitted.score(drawn[torch.arange(n, n + 200)]))
+        realised.append(torch.stack([(p <= rate).double().mean() for rate in (0.05, 0.1)]))
+    rates, error = torch.stack(realised).mean(0), torch.stack(realised).std(0) / 60**0.5
+    assert (rates <= torch.tensor([0.05, 0.1]) + 2 * error).all()
+    if distance != "relative":
+        assert (rates >= torch.tensor([0.025, 0.075])).all()
 
 
 def test_two_sided_sees_what_is_pulled_too_close_to_the_mean():

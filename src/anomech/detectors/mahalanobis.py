@@ -57,16 +57,29 @@ class Mahalanobis(Detector):
         values, classes = inputs.only_layer, inputs.predictions
         match self.distance:
             case "class-conditional":
-                squares = self._by_class.distances(values, classes)[0]
+                squares = self._by_class.distances(values, classes)
             case "global":
-                squares = self._overall.distances(values, classes)[0]
+                squares = self._overall.distances(values, classes)
             case "relative":
-                squares = self._by_class.distances(values, classes)[0] - self._overall.distances(values, classes)[0]
+                squares = self._by_class.distances(values, classes) - self._overall.distances(values, classes)
         return self._sided(squares.float())
 
     def trusted_scores(self) -> Tensor:
-        """`[n]`, fitted on the other folds of ten."""
-        return self._sided(self._left_out) if self.two_sided else super().trusted_scores()
+        """`[n]`: each against all the others; of the relative kind, fitted on the other folds of ten.
+
+        The relative kind is the small difference of two large numbers. Where most classes have one example or two, new
+        inputs exceed trusted examples that are left out one by one too often.
+        """
+        if self.two_sided:
+            return self._sided(self._left_out)
+        values, classes = self.trusted.only_layer, self.trusted.predictions
+        match self.distance:
+            case "class-conditional":
+                return self._by_class.left_out_distances(values, classes).float()
+            case "global":
+                return self._overall.left_out_distances(values, torch.zeros_like(classes)).float()
+            case "relative":
+                return super().trusted_scores()
 
     def _sided(self, squares: Tensor) -> Tensor:
         return (squares - self._left_out.median()).abs() if self.two_sided else squares
