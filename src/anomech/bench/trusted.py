@@ -15,6 +15,7 @@ COLUMNS = [
     "organism",
     "detector",
     "n_trusted",
+    "subsets",
     *DETECTION,
     "asr",
 ]
