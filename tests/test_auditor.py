@@ -34,6 +34,7 @@ from anomech.tasks import CausalLMTask
 from anomech.tasks.causal_lm import join_tokens
 
 QUICK = RMSpropSGLD(chains=2, draws=10, burn_in=10, thin=1)
+SHORT = RMSpropSGLD(chains=1, draws=4, burn_in=2, thin=1)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,48 @@ def test_verdicts_do_not_depend_on_how_inputs_are_cut(fitted, fashion, monkeypat
     torch.testing.assert_close(fitted.audit(inputs).scores, expected.scores, rtol=1e-4, atol=1e-4)
     single = fitted.audit(inputs[torch.tensor([150])])
     torch.testing.assert_close(single.scores, expected.scores[150:151], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        TraceCoupling(features=LossTraces(SHORT)),
+        TraceCoupling(features=LossTraces(SHORT, keep="seed")),
+        GradientCoupling(),
+        QuantumEntropy(features=Activations("output")),
+    ],
+    ids=["draws", "seed", "gradient", "offline"],
+)
+def test_fitting_and_auditing_at_once_changes_nothing(fashion, tmp_path, monkeypatch, detector):
+    monkeypatch.setattr("anomech.auditor.BLOCK", 120)
+    task, trusted, inputs = fashion
+    apart, at_once = Auditor(task, detector), Auditor(task, detector)
+    assert same(at_once.fit_audit(trusted, inputs), apart.fit(trusted).audit(inputs))
+    for name, auditor in (("apart", apart), ("at once", at_once)):
+        auditor.save(tmp_path / name)
+    files = [f.relative_to(tmp_path / "apart") for f in (tmp_path / "apart").rglob("*") if f.is_file()]
+    assert all((tmp_path / "at once" / f).read_bytes() == (tmp_path / "apart" / f).read_bytes() for f in files)
+
+
+def test_trusted_examples_and_inputs_share_one_pass_over_the_draws(fashion):
+    task, trusted, inputs = fashion
+    detector = TraceCoupling(features=LossTraces(SHORT, keep="seed"))
+
+    def passes(audit):
+        before = task.cost.forward_passes
+        audit(Auditor(task, detector))
+        return task.cost.forward_passes - before
+
+    apart = passes(lambda auditor: auditor.fit(trusted).audit(inputs))
+    at_once = passes(lambda auditor: auditor.fit_audit(trusted, inputs))
+    # A gradient is one pass forward and two back; the rest of the difference is what finding the step size took.
+    assert apart - at_once >= 3 * SHORT.gradient_passes
+
+
+def test_inputs_of_another_shape_are_refused_before_fitting(fashion):
+    task, trusted, _ = fashion
+    with pytest.raises(DataError, match="they must match"):
+        Auditor(task, TraceCoupling()).fit_audit(trusted, Examples(x=torch.zeros(3, 3, 28, 28)))
 
 
 def test_the_artefact_says_how_it_was_made(fitted, tmp_path):

@@ -101,6 +101,22 @@ class Auditor:
             DataError: Fewer than ten trusted examples, or all of one class.
             ChainError: The sampling failed.
         """
+        self._fit(trusted, sampling)
+        return self
+
+    def fit_audit(self, trusted: Examples, inputs: Examples, *, sampling: Examples | None = None) -> Verdicts:
+        """What `fit(trusted, sampling=sampling).audit(inputs)` gives, and raises.
+
+        Where weights are sampled, trusted examples and the first block of inputs share one pass over the draws.
+        """
+        inputs.require_shape_of(trusted)
+        blocks = self._blocks(inputs)
+        parts = [self._examine(*self._fit(trusted, sampling, next(blocks)))]
+        parts += [self._examine(self._extract(block)) for block in blocks]
+        return self._verdicts(inputs, parts)
+
+    def _fit(self, trusted: Examples, sampling: Examples | None, *ahead: Examples) -> list[Features]:
+        """Fit; returns the features of inputs that are going to be scored next."""
         # A detector of our own, and a folder of our own: the caller's may belong to another auditor.
         self.detector = replace(self.detector)
         self._workspace = workspace()
@@ -116,7 +132,7 @@ class Auditor:
         if shortfall := self.calibrator.shortfall(len(trusted)):
             logger.warning(shortfall)
         extractor.fit(self.task, trusted if sampling is None else sampling, self._folder, track=self.track)
-        features = self._extract(trusted)
+        features, *others = extractor.extract_each(self.task, [trusted, *ahead], self._folder, track=self.track)
         if trusted.y is None and self.task.has_classes:
             _check_classes(features.predictions)
         self.health = extractor.health(self.task, trusted, features)
@@ -125,7 +141,7 @@ class Auditor:
         self.reference = trusted
         self.trusted_scores = self.detector.fit(features).trusted_scores()
         _check_finite(self.trusted_scores, trusted)
-        return self
+        return others
 
     def audit(self, inputs: Examples) -> Verdicts:
         """Verdicts on inputs, in blocks, so that features and couplings of only so many are held at a time.
@@ -136,7 +152,9 @@ class Auditor:
             DataError: The inputs have another shape than the trusted examples.
         """
         inputs.require_shape_of(self.reference)
-        parts = [self._score(block) for block in inputs.blocks(len(inputs) if self.detector.offline else BLOCK)]
+        return self._verdicts(inputs, [self._examine(self._extract(block)) for block in self._blocks(inputs)])
+
+    def _verdicts(self, inputs: Examples, parts: Iterable[tuple[Tensor, ...]]) -> Verdicts:
         predictions, scores, couplings, positions = (torch.cat(part) for part in zip(*parts, strict=True))
         _check_finite(scores, inputs)
         p, flagged = self.calibrator.judge(self.trusted_scores, scores)
@@ -285,8 +303,11 @@ class Auditor:
         ours, others = stratified_split(classes, self.sampling_share, seed=self.seed)
         return trusted[others], trusted[ours]
 
-    def _score(self, inputs: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        features = self._extract(inputs)
+    def _blocks(self, inputs: Examples) -> Iterator[Examples]:
+        return inputs.blocks(len(inputs) if self.detector.offline else BLOCK)
+
+    def _examine(self, features: Features) -> tuple[Tensor, ...]:
+        """Predictions, scores, and couplings and positions of vouchers."""
         return features.predictions, *self.detector.examine(features, min(VOUCHERS, len(self.reference)))
 
 

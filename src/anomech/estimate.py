@@ -39,14 +39,14 @@ def estimate(task: Task, extractor: FeatureExtractor, trusted: Examples, inputs:
         extractor: The features to be extracted.
         trusted: The trusted examples; the first batch of them is timed.
         inputs: Number of inputs to be scored.
-        block: Inputs that are scored at a time.
+        block: Inputs that are scored at a time, the first with the trusted examples.
     """
     batch = next(trusted.blocks(task.fitting(trusted)))
     task.run(task.model, batch.x)
     start = time.perf_counter()
     task.predict(batch)
     seconds_per_pass = (time.perf_counter() - start) / len(batch)
-    blocks = 1 + -(-inputs // block)
+    blocks = max(1, -(-inputs // block))
     passes = extractor.passes_per_input * (len(trusted) + inputs) + 3 * extractor.gradient_passes(blocks)
     return Estimate(
         seconds=passes * seconds_per_pass,

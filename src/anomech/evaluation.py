@@ -22,7 +22,14 @@ Figures = dict[str, float | None]
 
 
 def evaluate(
-    inputs: Examples, *, predictions: Tensor, scores: Tensor, trusted_scores: Tensor, fpr: float, seed: int = 0
+    inputs: Examples,
+    *,
+    predictions: Tensor,
+    scores: Tensor,
+    trusted_scores: Tensor,
+    fpr: float,
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> Figures:
     """Detection figures on m inputs whose `anomalous` is known.
 
@@ -35,6 +42,7 @@ def evaluate(
         trusted_scores: Scores of trusted examples, each against the others, `[n]`.
         fpr: The accepted false-positive rate, for DER.
         seed: Seed of the bootstrap.
+        resamples: Of the bootstrap.
 
     Returns:
         auroc with its bootstrap interval, auroc_filtered, TPR and realised FPR at `fpr`, 1 % and 5 %, asr, accuracy,
@@ -46,7 +54,7 @@ def evaluate(
     if inputs.anomalous is None:
         raise ValueError("figures need to know which inputs are anomalous")
     truth = inputs.anomalous
-    low, high = auroc_interval(scores, truth, seed=seed)
+    low, high = auroc_interval(scores, truth, seed=seed, resamples=resamples)
     tpr_1, fpr_1 = tpr_and_realised_fpr(trusted_scores, scores, truth, 0.01)
     tpr_5, fpr_5 = tpr_and_realised_fpr(trusted_scores, scores, truth, 0.05)
     cut = threshold(trusted_scores, fpr)

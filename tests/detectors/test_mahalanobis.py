@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy.spatial.distance import mahalanobis
@@ -6,6 +8,7 @@ from sklearn.covariance import LedoitWolf
 from anomech.detectors import Mahalanobis
 from anomech.errors import DataError, SettingsError
 from anomech.features import Features
+from anomech.functional.conformal import p_values
 
 
 def test_agrees_with_scipy_on_the_shrunk_covariance():
@@ -15,6 +18,7 @@ def test_agrees_with_scipy_on_the_shrunk_covariance():
     inputs = Features({"penultimate": torch.randn(8, 5, generator=generator).double()}, torch.arange(8) % 2)
     means = torch.stack([values[classes == c].mean(0) for c in (0, 1)])
     precision = LedoitWolf(assume_centered=True).fit((values - means[classes]).numpy()).precision_
+    precision *= 58 / 60  # Two means were estimated.
     expected = [
         mahalanobis(x.numpy(), means[c].numpy(), precision) ** 2
         for x, c in zip(inputs.only_layer, inputs.predictions, strict=True)
@@ -43,9 +47,40 @@ def test_the_global_kind_agrees_with_scipy_and_the_relative_one_is_the_differenc
         for distance in ("class-conditional", "global", "relative")
     )
     fitted = LedoitWolf().fit(trusted.only_layer.numpy())
-    expected = [mahalanobis(x.numpy(), fitted.location_, fitted.precision_) ** 2 for x in inputs.only_layer]
+    expected = [mahalanobis(x.numpy(), fitted.location_, fitted.precision_ * 59 / 60) ** 2 for x in inputs.only_layer]
     torch.testing.assert_close(overall, torch.tensor(expected).float(), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(relative, own - overall, rtol=1e-5, atol=1e-5)
+
+
+def realised_rates(detector, n, d, shares):
+    """Mean shares of new inputs with p-values of at most 5 and 10 %, and their standard errors, `[2]` each."""
+    generator = torch.Generator().manual_seed(0)
+    realised = []
+    for _ in range(60):
+        means = 2 * torch.randn(len(shares), d, generator=generator)
+        classes = shares.multinomial(n + 200, replacement=True, generator=generator)
+        drawn = Features({"penultimate": means[classes] + torch.randn(n + 200, d, generator=generator)}, classes)
+        fitted = replace(detector).fit(drawn[torch.arange(n)])
+        p = p_values(fitted.trusted_scores(), fitted.score(drawn[torch.arange(n, n + 200)]))
+        realised.append(torch.stack([(p <= rate).double().mean() for rate in (0.05, 0.1)]))
+    return torch.stack(realised).mean(0), torch.stack(realised).std(0) / 60**0.5
+
+
+@pytest.mark.parametrize(
+    "detector", [Mahalanobis(), Mahalanobis(two_sided=True), Mahalanobis(distance="global")], ids=str
+)
+@pytest.mark.parametrize(("n", "d"), [(50, 8), (50, 200), (100, 64)])
+def test_p_values_hold_where_classes_have_one_example_or_two(detector, n, d):
+    rates, errors = realised_rates(detector, n, d, 1 / torch.arange(1.0, 44.0))
+    assert (rates <= torch.tensor([0.05, 0.1]) + 2 * errors).all()
+    assert (rates >= torch.tensor([0.02, 0.065])).all()
+
+
+@pytest.mark.parametrize("distance", ["class-conditional", "global", "relative"])
+def test_p_values_hold_where_activations_are_as_many_as_examples(distance):
+    rates, errors = realised_rates(Mahalanobis(distance=distance), 100, 102, torch.ones(10))
+    assert (rates <= torch.tensor([0.05, 0.1]) + 2 * errors).all()
+    assert (rates >= torch.tensor([0.03, 0.07])).all()
 
 
 def test_two_sided_sees_what_is_pulled_too_close_to_the_mean():

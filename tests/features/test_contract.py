@@ -77,6 +77,15 @@ def test_extracting_again_gives_the_same(extractor, fitted):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_several_sets_are_extracted_as_each_of_them(extractor, fitted):
+    task, inputs, folder = fitted
+    sets = [inputs[torch.arange(30)], inputs[torch.arange(30, 75)]]
+    for examples, features in zip(sets, extractor.extract_each(task, sets, folder), strict=True):
+        alone = extractor.extract(task, examples, folder)
+        assert torch.equal(features.predictions, alone.predictions)
+        assert all(torch.equal(features.layers[name], values) for name, values in alone.layers.items())
+
+
 def test_the_model_is_left_as_it_was(extractor, fitted):
     task, inputs, folder = fitted
     before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}

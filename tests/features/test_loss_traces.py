@@ -19,6 +19,24 @@ def test_kept_draws_and_the_seed_give_nearly_the_same_traces(fashion, tmp_path):
     assert torch.corrcoef(torch.stack([t.flatten() for t in traces]))[0, 1] > 0.9999
 
 
+@pytest.mark.parametrize("keep", ["draws", "seed"])
+def test_several_sets_take_one_pass_over_the_draws(fashion, tmp_path, monkeypatch, keep):
+    task, trusted, inputs = fashion
+    extractor = LossTraces(RMSpropSGLD(chains=1, draws=4, burn_in=2, thin=1), keep=keep)
+    extractor.fit(task, trusted, tmp_path)
+    passes = []
+    monkeypatch.setattr(LossTraces, "_draws", lambda *given, draws=LossTraces._draws: passes.append(1) or draws(*given))
+    extractor.extract_each(task, [trusted, inputs], tmp_path)
+    assert len(passes) == 1
+
+
+def test_draws_that_are_missing_yield_no_features(fashion, tmp_path):
+    task, trusted, inputs = fashion
+    LossTraces(IsotropicNoise(chains=1, draws=3)).fit(task, trusted, tmp_path)
+    with pytest.raises(ValueError, match="shorter"):
+        LossTraces(IsotropicNoise(chains=1, draws=4)).extract(task, inputs, tmp_path)
+
+
 def test_traces_are_the_loss_of_the_models_own_prediction(fashion, tmp_path):
     task, _, inputs = fashion
     extractor = LossTraces(IsotropicNoise(chains=1, draws=2, sigma=1e-7), keep="seed")

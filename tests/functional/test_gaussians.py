@@ -1,5 +1,6 @@
 import pytest
 import torch
+from sklearn.covariance import LedoitWolf
 
 from anomech.errors import DataError
 from anomech.functional.gaussians import fit_gaussians
@@ -13,14 +14,14 @@ def test_whitened_residuals_have_the_length_of_the_distance():
     classes = torch.arange(90) % 3
     fitted = fit_gaussians(values(90, 4) + 5 * classes[:, None], classes)
     inputs, labels = values(12, 4, seed=1), torch.tensor([0, 1, 2, 7] * 3)
-    distances, nearest = fitted.distances(inputs, labels)
-    assert nearest[labels < 3].tolist() == labels[labels < 3].tolist()
-    torch.testing.assert_close(fitted.residuals(inputs, labels).square().sum(1), distances)
+    torch.testing.assert_close(fitted.residuals(inputs, labels).square().sum(1), fitted.distances(inputs, labels))
 
 
 def test_an_unknown_class_is_measured_from_the_nearest_mean():
     fitted = fit_gaussians(torch.cat([values(30, 2), values(30, 2) + 20]), torch.arange(60) // 30)
-    assert fitted.distances(torch.full((1, 2), 20.0), torch.tensor([9]))[1].tolist() == [1]
+    inputs = torch.full((2, 2), 20.0)
+    unknown, known = fitted.distances(inputs, torch.tensor([9, 1]))
+    assert unknown == known < fitted.distances(inputs, torch.tensor([0, 0])).min()
 
 
 def test_many_examples_whiten_to_the_identity():
@@ -28,6 +29,40 @@ def test_many_examples_whiten_to_the_identity():
     fitted = fit_gaussians(data, torch.zeros(4000, dtype=torch.int64))
     covariance = torch.cov(fitted.whiten(data).T)
     torch.testing.assert_close(covariance, torch.eye(3).double(), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("d", [1, 7, 80])
+def test_the_covariance_is_that_of_sklearn_less_a_degree_of_freedom_a_class(d):
+    classes = torch.arange(40) % 4
+    data = values(40, d).double() + classes[:, None]
+    residuals = data - torch.stack([data[classes == c].mean(0) for c in range(4)])[classes]
+    covariance = torch.from_numpy(LedoitWolf(assume_centered=True).fit(residuals.numpy()).covariance_) * 40 / 36
+    expected = (residuals * torch.linalg.solve(covariance, residuals.T).T).sum(1)
+    torch.testing.assert_close(fit_gaussians(data, classes).distances(data, classes), expected)
+
+
+# Classes of one, of two and of many; one example that nearly all variation is of; fewer values than examples and more.
+@pytest.mark.parametrize("classes", [[0] * 24, [0, 1] * 12, [0] * 9 + [1] * 8 + [2, 2, 3, 3, 4, 5, 6]])
+@pytest.mark.parametrize("d", [1, 6, 23, 24, 100])
+@pytest.mark.parametrize("outlier", [1.0, 100.0, 1e7])
+def test_leaving_one_out_is_fitting_on_all_others(classes, d, outlier):
+    classes = torch.tensor(classes)
+    data = values(len(classes), d).double() + 3 * classes[:, None]
+    data[-6] *= outlier
+    expected = torch.empty(len(data)).double()
+    for i in range(len(data)):
+        others = torch.arange(len(data)) != i
+        fitted = fit_gaussians(data[others], classes[others])
+        expected[i] = fitted.distances(data[i, None], classes[i, None])[0]
+    found = fit_gaussians(data, classes).left_out_distances(data, classes)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_examples_that_vary_for_one_of_them_alone_cannot_be_left_out():
+    data, classes = torch.cat([torch.ones(10, 3), values(1, 3)]), torch.arange(11) % 2
+    fitted = fit_gaussians(data, classes)
+    with pytest.raises(DataError, match="10 trusted examples vary too little within their 2 classes"):
+        fitted.left_out_distances(data, classes)
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])

@@ -17,13 +17,16 @@ def fit_and_extract(
     extractor: FeatureExtractor, task: Task, examples: Examples, sets: Sequence[Examples], *, track: Track
 ) -> list[Features]:
     """Features of each of the sets, from an extractor that is fitted on the examples."""
-    return [features for features, _ in fit_and_measure(extractor, task, examples, sets, track=track)]
+    with TemporaryDirectory() as workspace:
+        folder = Path(workspace)
+        extractor.fit(task, examples, folder, track=track)
+        return extractor.extract_each(task, sets, folder, track=track)
 
 
 def fit_and_measure(
     extractor: FeatureExtractor, task: Task, examples: Examples, sets: Sequence[Examples], *, track: Track = silent
 ) -> list[tuple[Features, Usage]]:
-    """The same, and what extracting each of the sets cost."""
+    """The same, set by set, and what extracting each of them cost."""
     found = []
     with TemporaryDirectory() as workspace:
         folder = Path(workspace)

@@ -14,6 +14,10 @@ from anomech.examples import Examples
 from anomech.features import Features
 
 SUBSETS = 10
+RESAMPLES = 1000
+"""Of the bootstrap, over all subsets."""
+FEWEST_RESAMPLES = 250
+"""On each subset, so that the ends of its interval are found."""
 
 
 def over_subsets(
@@ -39,7 +43,8 @@ def over_subsets(
     """
     generator = torch.Generator().manual_seed(seed)
     found: list[Figures] = []
-    for _ in range(subsets if size < len(trusted) else 1):
+    number = subsets if size < len(trusted) else 1
+    for _ in range(number):
         chosen = torch.randperm(len(trusted), generator=generator)[:size]
         fitted = replace(detector).fit(trusted[chosen])
         found.append(
@@ -50,6 +55,7 @@ def over_subsets(
                 trusted_scores=fitted.trusted_scores(),
                 fpr=0.01,
                 seed=seed,
+                resamples=max(FEWEST_RESAMPLES, RESAMPLES // number),
             )
         )
     return {

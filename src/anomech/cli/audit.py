@@ -9,7 +9,7 @@ import typer
 from anomech.cli import options as o
 from anomech.cli.console import results
 from anomech.cli.output import conclude, detection_table, figures, write_run
-from anomech.cli.runs import Run, audit, fit, load_inputs, load_trusted
+from anomech.cli.runs import Run, fit_audit, load_inputs, load_trusted, prepare
 
 
 def command(
@@ -48,8 +48,7 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     task = run.task()
     trusted, examples = load_trusted(run, task), load_inputs(run, task)
     examples.require_shape_of(trusted)
-    auditor, fit_usage = fit(run, task, trusted, inputs=len(examples), out=out)
-    outcome = audit(auditor, examples, fit_usage)
+    outcome = fit_audit(prepare(run, task, trusted, inputs=len(examples), out=out), trusted, examples)
     measured = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, measured, title=f"Audit of {run.model}")
     if examples.anomalous is not None and not as_json:

@@ -10,9 +10,8 @@ from anomech.auditor import Auditor
 from anomech.cli import options as o
 from anomech.cli.console import messages, results
 from anomech.cli.output import conclude, detection_table, figures, write_run
-from anomech.cli.runs import Outcome, Run, audit, fit, load_inputs, load_trusted
+from anomech.cli.runs import Outcome, Run, fit_audit, load_inputs, load_trusted, prepare
 from anomech.detectors import Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
-from anomech.measure import measured
 from anomech.organisms.fashion import CLASS_NAMES
 from anomech.tasks import ClassificationTask
 
@@ -56,14 +55,11 @@ def _scene(outcome: Outcome) -> str:
 
 
 def _audit(run: Run, task: ClassificationTask, out: Path) -> Outcome:
-    inputs = load_inputs(run, task)
-    auditor, usage = fit(run, task, load_trusted(run, task), inputs=len(inputs), out=out)
-    return audit(auditor, inputs, usage)
+    trusted, inputs = load_trusted(run, task), load_inputs(run, task)
+    return fit_audit(prepare(run, task, trusted, inputs=len(inputs), out=out), trusted, inputs)
 
 
 def _baseline(detector: Detector, outcome: Outcome, *, seed: int) -> dict[str, object]:
     """Figures of a detector that is given the same trusted examples and the same inputs."""
     auditor = Auditor(outcome.auditor.task, detector, calibrator=outcome.auditor.calibrator)
-    with measured(auditor.task) as usage:
-        auditor.fit(outcome.auditor.reference)
-    return figures(audit(auditor, outcome.inputs, usage), seed=seed)
+    return figures(fit_audit(auditor, outcome.auditor.reference, outcome.inputs), seed=seed)

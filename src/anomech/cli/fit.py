@@ -9,6 +9,7 @@ import typer
 from anomech.cli import options as o
 from anomech.cli import runs
 from anomech.cli.console import results
+from anomech.measure import measured
 
 
 def command(
@@ -42,7 +43,10 @@ def command(
 def execute(run: runs.Run, out: Path) -> int:
     """Fit and save the auditor into `out`; returns 0."""
     task = run.task()
-    auditor, usage = runs.fit(run, task, runs.load_trusted(run, task), inputs=0, out=out)
+    trusted = runs.load_trusted(run, task)
+    auditor = runs.prepare(run, task, trusted, inputs=0, out=out)
+    with measured(task) as usage:
+        auditor.fit(trusted)
     auditor.save(out, run=run.plain())
     results.print(f"Auditor: {out} (fitted in {usage.seconds:.1f} s)", soft_wrap=True, markup=False)
     return 0

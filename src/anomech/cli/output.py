@@ -63,16 +63,16 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
             seed=seed,
         )
     )
-    passes = outcome.usage.forward_passes / len(outcome.inputs)
+    passes = float(outcome.auditor.detector.features.passes_per_input)
     return {
         "detector": describe(outcome.auditor.detector),
         "n_trusted": len(outcome.auditor.reference),
         "n_inputs": len(outcome.inputs),
         "flagged": int(verdicts.flagged.sum()),
         **detection,
-        "seconds": outcome.fit_usage.seconds + outcome.usage.seconds,
+        "seconds": outcome.usage.seconds,
         "forward_equivalents": passes,
-        "fit_forward_passes": outcome.fit_usage.forward_passes,
+        "fit_forward_passes": outcome.usage.forward_passes - passes * len(outcome.inputs),
         "peak_memory_mb": outcome.usage.peak_memory_mb,
         "seed": seed,
     }

@@ -101,7 +101,6 @@ class Outcome:
     auditor: Auditor
     inputs: Examples
     verdicts: Verdicts
-    fit_usage: Usage
     usage: Usage
 
 
@@ -119,8 +118,8 @@ def load_inputs(run: Run, task: ClassificationTask) -> Examples:
     return load_examples(Path(run.inputs), labelled=False, classes=task.count_classes, track=track)
 
 
-def fit(run: Run, task: ClassificationTask, trusted: Examples, *, inputs: int, out: Path) -> tuple[Auditor, Usage]:
-    """Say what the run will take, then fit its auditor."""
+def prepare(run: Run, task: ClassificationTask, trusted: Examples, *, inputs: int, out: Path) -> Auditor:
+    """Say what the run will take; returns its auditor, to be fitted."""
     check_replaceable(out)
     auditor = run.auditor(task)
     predicted = estimate(task, auditor.detector.features, trusted, inputs, block=BLOCK)
@@ -128,13 +127,11 @@ def fit(run: Run, task: ClassificationTask, trusted: Examples, *, inputs: int, o
         messages.print(f"[dim]{len(trusted):,} trusted examples, {inputs:,} inputs: {predicted}[/dim]", soft_wrap=True)
     for folder in (out, Path(tempfile.gettempdir())):
         check_disk(predicted.disk_mb, folder)
-    with measured(task) as usage:
-        auditor.fit(trusted)
-    return auditor, usage
+    return auditor
 
 
-def audit(auditor: Auditor, inputs: Examples, fit_usage: Usage) -> Outcome:
-    """Verdicts on the inputs, and what they took."""
+def fit_audit(auditor: Auditor, trusted: Examples, inputs: Examples) -> Outcome:
+    """Fit, and judge the inputs."""
     with measured(auditor.task) as usage:
-        verdicts = auditor.audit(inputs)
-    return Outcome(auditor=auditor, inputs=inputs, verdicts=verdicts, fit_usage=fit_usage, usage=usage)
+        verdicts = auditor.fit_audit(trusted, inputs)
+    return Outcome(auditor=auditor, inputs=inputs, verdicts=verdicts, usage=usage)

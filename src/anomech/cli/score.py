@@ -11,10 +11,10 @@ from anomech.auditor import Auditor
 from anomech.cli import options as o
 from anomech.cli.console import messages, track
 from anomech.cli.output import conclude, figures, write_run
-from anomech.cli.runs import Run, audit, load_inputs
+from anomech.cli.runs import Outcome, Run, load_inputs
 from anomech.errors import SettingsError
 from anomech.io import check_replaceable
-from anomech.measure import Usage
+from anomech.measure import measured
 
 Artefact = Annotated[Path, typer.Option("--auditor", help="What `anomech fit` wrote.")]
 
@@ -50,7 +50,10 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     auditor = Auditor.load(artefact, task, track=track)
     for warning in auditor.warnings:
         messages.print(warning)
-    outcome = audit(auditor, load_inputs(run, task), Usage())
-    measured = figures(outcome, seed=run.seed)
-    write_run(out, run, outcome, measured, title=f"Audit of {run.model}")
-    return conclude(out, outcome, measured, as_json=as_json)
+    inputs = load_inputs(run, task)
+    with measured(task) as usage:
+        verdicts = auditor.audit(inputs)
+    outcome = Outcome(auditor=auditor, inputs=inputs, verdicts=verdicts, usage=usage)
+    found = figures(outcome, seed=run.seed)
+    write_run(out, run, outcome, found, title=f"Audit of {run.model}")
+    return conclude(out, outcome, found, as_json=as_json)

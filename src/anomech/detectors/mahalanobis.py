@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal, Self, get_args
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from anomech.detectors.base import Detector
 from anomech.errors import SettingsError
 from anomech.features import Activations, FeatureExtractor, Features
-from anomech.functional.gaussians import fit_gaussians
+from anomech.functional.gaussians import Gaussians, fit_gaussians
 
 Distance = Literal["class-conditional", "global", "relative"]
 
@@ -41,32 +42,39 @@ class Mahalanobis(Detector):
             raise SettingsError(f"distance must be one of {', '.join(get_args(Distance))}; got {self.distance!r}.")
 
     def fit(self, trusted: Features) -> Self:
-        """Learn the means `[classes, d]` and covariances `[d, d]`, and where two-sided the median distance."""
+        """Learn means `[classes, d]` and covariances `[d, d]`, and how far each trusted example is from the others."""
         super().fit(trusted)
-        values = trusted.only_layer
+        values, classes = trusted.only_layer, trusted.predictions
         if self.distance != "global":
-            self._by_class = fit_gaussians(values, trusted.predictions)
+            self._by_class = fit_gaussians(values, classes)
         if self.distance != "class-conditional":
-            self._overall = fit_gaussians(values, torch.zeros_like(trusted.predictions))
-        if self.two_sided:
-            self._left_out = replace(self, two_sided=False).fit(trusted).trusted_scores()
+            self._overall = fit_gaussians(values, torch.zeros_like(classes))
+        self._left_out = self._read(trusted, Gaussians.left_out_distances)
         return self
 
     def score(self, inputs: Features) -> Tensor:
         """Squared distance, or a difference of two, `[m]`; where two-sided its distance from the median."""
-        values, classes = inputs.only_layer, inputs.predictions
-        match self.distance:
-            case "class-conditional":
-                squares = self._by_class.distances(values, classes)[0]
-            case "global":
-                squares = self._overall.distances(values, classes)[0]
-            case "relative":
-                squares = self._by_class.distances(values, classes)[0] - self._overall.distances(values, classes)[0]
-        return self._sided(squares.float())
+        return self._sided(self._read(inputs, Gaussians.distances))
 
     def trusted_scores(self) -> Tensor:
-        """`[n]`, fitted on the other folds of ten."""
-        return self._sided(self._left_out) if self.two_sided else super().trusted_scores()
+        """`[n]`, each against all the others.
+
+        The relative kind is the small difference of two large numbers: where most classes have one example or two and
+        activations are many times as many as examples, new inputs exceed the highest trusted scores too often.
+        """
+        return self._sided(self._left_out)
+
+    def _read(self, features: Features, distances: Callable[[Gaussians, Tensor, Tensor], Tensor]) -> Tensor:
+        values, classes = features.only_layer, features.predictions
+        match self.distance:
+            case "class-conditional":
+                squares = distances(self._by_class, values, classes)
+            case "global":
+                squares = distances(self._overall, values, torch.zeros_like(classes))
+            case "relative":
+                overall = distances(self._overall, values, torch.zeros_like(classes))
+                squares = distances(self._by_class, values, classes) - overall
+        return squares.float()
 
     def _sided(self, squares: Tensor) -> Tensor:
         return (squares - self._left_out.median()).abs() if self.two_sided else squares

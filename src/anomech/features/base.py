@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,12 @@ class FeatureExtractor(ABC):
     @abstractmethod
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
         """Features of the examples; `folder` is the one that `fit` wrote."""
+
+    def extract_each(
+        self, task: Task, sets: Sequence[Examples], folder: Path, *, track: Track = silent
+    ) -> list[Features]:
+        """Features of each of several sets, the same as by `extract`; with less work where what they need is shared."""
+        return [self.extract(task, examples, folder, track=track) for examples in sets]
 
     def health(self, task: Task, examples: Examples, features: Features) -> ChainHealth | None:
         """Health of the chains behind the features of trusted examples; None where there are no chains."""

@@ -6,7 +6,7 @@ covariance of two traces estimates the Bayesian influence function (arXiv 2509.2
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -66,7 +66,7 @@ class LossTraces(FeatureExtractor):
         return self.sampler.total_draws
 
     def gradient_passes(self, blocks: int) -> int:
-        """Inputs that the chains take gradients on: once, or again for every block where draws are not kept."""
+        """Inputs that the chains take gradients on: once, or again for every later block where draws are not kept."""
         return self.sampler.gradient_passes * (1 if self.keep == "draws" else blocks)
 
     def working_bytes(self, model: nn.Module) -> int:
@@ -90,14 +90,22 @@ class LossTraces(FeatureExtractor):
 
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
         """Traces of the examples."""
-        predictions = task.predict(examples)
-        traces = torch.empty(self.sampler.total_draws, len(examples))
-        draws = track(self._draws(task, folder), f"loss traces of {len(examples):,} inputs", len(traces))
-        for row, flat in zip(traces, draws, strict=True):
-            row.copy_(task.losses(flat.model, examples, predictions))
-        if not traces.isfinite().all():
+        return self.extract_each(task, [examples], folder, track=track)[0]
+
+    def extract_each(
+        self, task: Task, sets: Sequence[Examples], folder: Path, *, track: Track = silent
+    ) -> list[Features]:
+        """Traces of every set, from one pass over the draws."""
+        number, inputs = self.sampler.total_draws, sum(map(len, sets))
+        predictions = [task.predict(examples) for examples in sets]
+        traces = [torch.empty(number, len(examples)) for examples in sets]
+        draws = track(self._draws(task, folder), f"loss traces of {inputs:,} inputs", number)
+        for draw, flat in zip(range(number), draws, strict=True):
+            for examples, answers, losses in zip(sets, predictions, traces, strict=True):
+                losses[draw] = task.losses(flat.model, examples, answers)
+        if not all(losses.isfinite().all() for losses in traces):
             raise ChainError("the sampled models give NaN or infinite losses; lower step_size, or raise gamma.")
-        return Features({"loss": traces.T.contiguous()}, predictions)
+        return [Features({"loss": t.T.contiguous()}, answers) for t, answers in zip(traces, predictions, strict=True)]
 
     def health(self, task: Task, examples: Examples, features: Features) -> ChainHealth:
         """Health of the chains, from the traces of trusted examples."""
