@@ -110,7 +110,7 @@ def test_verdicts_do_not_depend_on_how_inputs_are_cut(fitted, fashion, monkeypat
     [
         TraceCoupling(features=LossTraces(SHORT)),
         TraceCoupling(features=LossTraces(SHORT, keep="seed")),
-        GradientCoupling(),
+        GradientSpan(),
         QuantumEntropy(features=Activations("output")),
     ],
     ids=["draws", "seed", "gradient", "offline"],
