@@ -7,7 +7,7 @@ from factories import audit, counted
 def test_the_table_has_one_row_an_input_and_names_its_vouchers():
     verdicts, inputs, trusted = audit()
     table = verdicts.to_table()
-    assert table.column_names == ["id", "prediction", "score", "p_value", "flagged", "vouchers"]
+    assert table.column_names == ["id", "prediction", "score", "p_value", "flagged", "vouchers", "layers"]
     row = table.to_pylist()[7]
     assert row["id"] == inputs.ids[7]
     assert row["flagged"] == (row["p_value"] <= 0.01)

@@ -155,7 +155,7 @@ class Auditor:
         return self._verdicts(inputs, [self._examine(self._extract(block)) for block in self._blocks(inputs)])
 
     def _verdicts(self, inputs: Examples, parts: Iterable[tuple[Tensor, ...]]) -> Verdicts:
-        predictions, scores, couplings, positions = (torch.cat(part) for part in zip(*parts, strict=True))
+        predictions, scores, couplings, positions, by_layer = (torch.cat(part) for part in zip(*parts, strict=True))
         _check_finite(scores, inputs)
         p, flagged = self.calibrator.judge(self.trusted_scores, scores)
         return Verdicts(
@@ -166,6 +166,8 @@ class Auditor:
             flagged=flagged,
             voucher_positions=positions,
             voucher_couplings=couplings,
+            layers=self.detector.layers,
+            by_layer=by_layer,
             trusted_ids=self.reference.ids,
             trusted_scores=self.trusted_scores,
             fpr=self.calibrator.fpr,
@@ -307,7 +309,7 @@ class Auditor:
         return inputs.blocks(len(inputs) if self.detector.offline else BLOCK)
 
     def _examine(self, features: Features) -> tuple[Tensor, ...]:
-        """Predictions, scores, and couplings and positions of vouchers."""
+        """Predictions, and what the detector says."""
         return features.predictions, *self.detector.examine(features, min(VOUCHERS, len(self.reference)))
 
 

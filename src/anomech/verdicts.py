@@ -9,6 +9,9 @@ from torch import Tensor
 
 from anomech.functional.conformal import flags_by_chance, threshold
 
+LAYERS = 3
+"""Layers that are named for an input."""
+
 CHANCE_LEVEL = 0.05
 """Flags that chance alone brings about less often than this are called anomalies."""
 
@@ -25,6 +28,9 @@ class Verdicts:
         flagged: bool `[m]`.
         voucher_positions: The trusted examples most strongly coupled to each input, strongest first, int64 `[m, k]`.
         voucher_couplings: Their couplings, `[m, k]`.
+        layers: Layers that the detector reads one by one; may be none.
+        by_layer: How unusual each input is in each of them, `[m, layers]`; 1 is as unusual as the most unusual
+            twentieth of trusted examples.
         trusted_ids: Names of the trusted examples that the positions point into.
         trusted_scores: Score of each trusted example against all the others, `[n]`; what p-values are read from.
         fpr: Accepted false-positive rate.
@@ -38,6 +44,8 @@ class Verdicts:
     flagged: Tensor
     voucher_positions: Tensor
     voucher_couplings: Tensor
+    layers: tuple[str, ...]
+    by_layer: Tensor
     trusted_ids: tuple[str, ...]
     trusted_scores: Tensor
     fpr: float
@@ -63,8 +71,13 @@ class Verdicts:
         """Are more inputs flagged than the accepted rate explains?"""
         return bool(self.flagged.any()) and (self.fdr is not None or self.chance < CHANCE_LEVEL)
 
+    def least_explained(self, position: int) -> list[tuple[str, float]]:
+        """The layers in which an input is most unusual, and how much; only those that are more so than most."""
+        values, order = self.by_layer[position].sort(descending=True)
+        return [(self.layers[i], v) for i, v in zip(order.tolist(), values.tolist(), strict=True) if v > 0][:LAYERS]
+
     def to_table(self) -> pa.Table:
-        """Columns id, prediction, score, p_value, flagged, vouchers (a list of trusted id and coupling)."""
+        """Columns id, prediction, score, p_value, flagged, vouchers (id, coupling) and layers (layer, how unusual)."""
         vouchers = [
             [{"id": self.trusted_ids[j], "coupling": c} for j, c in zip(positions, couplings, strict=True)]
             for positions, couplings in zip(
@@ -72,6 +85,10 @@ class Verdicts:
             )
         ]
         voucher = pa.struct([("id", pa.string()), ("coupling", pa.float32())])
+        layers = [
+            [{"layer": name, "unusual": value} for name, value in self.least_explained(i)] for i in range(len(self))
+        ]
+        layer = pa.struct([("layer", pa.string()), ("unusual", pa.float32())])
         return pa.table(
             {
                 "id": list(self.ids),
@@ -80,5 +97,6 @@ class Verdicts:
                 "p_value": self.p_values.numpy(),
                 "flagged": self.flagged.numpy(),
                 "vouchers": pa.array(vouchers, pa.list_(voucher)),
+                "layers": pa.array(layers, pa.list_(layer)),
             }
         )

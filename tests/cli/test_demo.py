@@ -26,7 +26,7 @@ def test_the_demo_writes_verdicts_figures_report_and_settings(anomech, tmp_path,
     assert result.status == 0
     assert {path.name for path in out.iterdir()} == {"verdicts.parquet", "metrics.json", "report.html", "config.json"}
     table = verdicts(out)
-    assert table.column_names == ["id", "prediction", "score", "p_value", "flagged", "vouchers"]
+    assert table.column_names == ["id", "prediction", "score", "p_value", "flagged", "vouchers", "layers"]
     assert table.num_rows == 40
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics.keys() >= FIGURES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +14,20 @@ from anomech.features import FeatureExtractor, Features
 from anomech.functional.couplings import pearson
 
 FOLDS = 10
+
+
+class Examination(NamedTuple):
+    """What a detector says of m inputs."""
+
+    scores: Tensor
+    """`[m]`."""
+    couplings: Tensor
+    """Of the k trusted examples that speak most for each input, best first, `[m, k]`."""
+    positions: Tensor
+    """Where they stand among the trusted examples, `[m, k]`."""
+    by_layer: Tensor
+    """How unusual each input is in each of the detector's `layers`, `[m, layers]`; 1 is as unusual as the most unusual
+    twentieth of trusted examples."""
 
 
 @dataclass(kw_only=True)
@@ -52,9 +66,14 @@ class Detector(ABC):
         couplings, positions = self.coupling(inputs).topk(k, dim=1)
         return couplings, positions
 
-    def examine(self, inputs: Features, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores `[m]`, and couplings and positions `[m, k]` of the vouchers."""
-        return self.score(inputs), *self.vouchers(inputs, k)
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers that a fitted detector reads one by one; none, by default."""
+        return ()
+
+    def examine(self, inputs: Features, k: int) -> Examination:
+        """Scores and what stands behind them."""
+        return Examination(self.score(inputs), *self.vouchers(inputs, k), torch.empty(len(inputs), 0))
 
     def coupling(self, inputs: Features) -> Tensor:
         """How close each trusted example is to each input, `[m, n]` in [-1, 1]; by default Pearson's correlation."""

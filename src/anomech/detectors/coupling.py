@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from anomech.detectors.base import Detector
+from anomech.detectors.base import Detector, Examination
 from anomech.errors import SettingsError
 from anomech.features import Features
 from anomech.functional.couplings import (
@@ -72,18 +72,18 @@ class Coupling(Detector):
         """`[m, n]`."""
         return torch.cat([self.read(block)[1] for block in self._blocks(inputs)])
 
-    def examine(self, inputs: Features, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    def examine(self, inputs: Features, k: int) -> Examination:
         """Scores and vouchers, from couplings that are computed once."""
         found = []
         for block in self._blocks(inputs):
             pooled, coupling = self.read(block)
             found.append((-pooled, *self._strongest(coupling, block.predictions, k)))
         scores, couplings, positions = (torch.cat(part) for part in zip(*found, strict=True))
-        return scores, couplings, positions
+        return Examination(scores, couplings, positions, torch.empty(len(inputs), 0))
 
     def vouchers(self, inputs: Features, k: int) -> tuple[Tensor, Tensor]:
         """As the score reads them: where the pooling looks at the own class, its examples come first."""
-        _, couplings, positions = self.examine(inputs, k)
+        _, couplings, positions, _ = self.examine(inputs, k)
         return couplings, positions
 
     def pool(self, coupling: Tensor, classes: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from anomech.detectors.base import Detector
+from anomech.detectors.base import Detector, Examination
 from anomech.detectors.gradient_span import GradientSpan
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.errors import SettingsError
@@ -58,6 +58,16 @@ class Ensemble(Detector):
     def trusted_scores(self) -> Tensor:
         """`[n]`, from the p-values of each trusted example among the others."""
         return _combine([left_out_extended_p_values(scores) for scores in self._trusted_scores])
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Those of the first member."""
+        return self._fitted[0].layers
+
+    def examine(self, inputs: Features, k: int) -> Examination:
+        """Scores, and what stands behind those of the first member."""
+        first = self._fitted[0].examine(self._of(self._fitted[0], inputs), k)
+        return first._replace(scores=self.score(inputs))
 
     def coupling(self, inputs: Features) -> Tensor:
         """That of the first member."""

@@ -15,7 +15,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from anomech.detectors.base import Detector
+from anomech.detectors.base import Detector, Examination
 from anomech.errors import DataError, SettingsError
 from anomech.features import FeatureExtractor, Features, GradientSketch
 from anomech.functional.directions import directions
@@ -100,9 +100,14 @@ class GradientSpan(Detector):
         self.left_out = _mean(readings, tail_units_of_others(readings))
         return self
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Those that gradients are taken of."""
+        return tuple(self.trusted.layers)
+
     def score(self, inputs: Features) -> Tensor:
         """`[m]`: 0 is as usual as the median trusted example, 1 about as unusual as the most unusual twentieth."""
-        return torch.cat([self._score(gradients) for gradients in self._blocks(inputs)])
+        return torch.cat([self._score(self._unexplained(block), block) for block in self._blocks(inputs)])
 
     def trusted_scores(self) -> Tensor:
         """Score of each trusted example among the others, `[n]`; exact but for what is usual among all."""
@@ -110,27 +115,28 @@ class GradientSpan(Detector):
 
     def unexplained(self, inputs: Features) -> Tensor:
         """Share of each input's gradient that trusted ones do not explain, `[layers, m]`."""
-        return torch.cat([self._unexplained(gradients) for gradients in self._blocks(inputs)], dim=1)
+        return torch.cat([self._unexplained(block) for block in self._blocks(inputs)], dim=1)
 
     def coupling(self, inputs: Features) -> Tensor:
         """Cosines of the gradients, averaged over the layers, `[m, n]`."""
-        return torch.cat([self._coupling(gradients) for gradients in self._blocks(inputs)])
+        return torch.cat([self._coupling(block) for block in self._blocks(inputs)])
 
-    def examine(self, inputs: Features, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores and vouchers, from directions that are computed once."""
-        found = [
-            (self._score(gradients), *self._coupling(gradients).topk(k, dim=1)) for gradients in self._blocks(inputs)
-        ]
-        scores, couplings, positions = (torch.cat(part) for part in zip(*found, strict=True))
-        return scores, couplings, positions
+    def examine(self, inputs: Features, k: int) -> Examination:
+        """Scores and what stands behind them, from directions that are computed once."""
+        centre, unit = self._layer_units
+        found = []
+        for block in self._blocks(inputs):
+            by_layer = self._unexplained(block)
+            vouchers = self._coupling(block).topk(k, dim=1)
+            found.append((self._score(by_layer, block), *vouchers, ((by_layer - centre) / unit).T))
+        return Examination(*(torch.cat(part) for part in zip(*found, strict=True)))
 
     def _blocks(self, inputs: Features) -> Iterator[list[Gradients]]:
         """Directions and norms in every layer, of a block of inputs at a time."""
         for rows in torch.arange(len(inputs)).split(BLOCK):
             yield [directions(inputs.layers[name][rows]) for name in self.trusted.layers]
 
-    def _score(self, gradients: list[Gradients]) -> Tensor:
-        by_layer = self._unexplained(gradients)
+    def _score(self, by_layer: Tensor, gradients: list[Gradients]) -> Tensor:
         worst = self._soft_maximum(by_layer, self._layer_units)
         pattern = self._patterns.unexplained(by_layer, _lengths(gradients))
         return _mean(self._chosen(worst, pattern), self._units)

@@ -13,6 +13,8 @@ from anomech.sampling.health import ChainHealth
 from anomech.verdicts import Verdicts
 
 BINS = 50
+NAMED_LAYERS = 12
+"""Layers whose names fit below a plot."""
 LARGEST_CURVE = 500
 """Points of a curve; more cannot be seen."""
 
@@ -46,6 +48,35 @@ def p_value_plot(verdicts: Verdicts, anomalous: Tensor | None) -> Figure:
         data,
         x=_axis("p-value", range=[0, 1]),
         y=_axis("Share of inputs at or below", range=[0, 1.02], tickformat=".0%"),
+    )
+
+
+def layer_plot(verdicts: Verdicts) -> Figure:
+    """How unusual flagged and other inputs are in each layer, in the median."""
+    groups = (("Other inputs", "--input", ~verdicts.flagged), ("Flagged inputs", "--anomalous", verdicts.flagged))
+    data: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": list(range(len(verdicts.layers))),
+            "y": verdicts.by_layer[members].median(dim=0).values.tolist(),
+            "text": list(verdicts.layers),
+            "line": {"color": colour, "width": 1.5},
+            "marker": {"size": 5},
+            "hovertemplate": f"{name}, %{{text}}: %{{y:.3g}}<extra></extra>",
+        }
+        for name, colour, members in groups
+        if members.any()
+    ]
+    last = len(verdicts.layers) - 1
+    data.append(_line("Unusual", "--text", [0, last], [1, 1], hover="The most unusual twentieth of trusted examples"))
+    return _figure(
+        data,
+        x=_axis("Layer", tickvals=list(range(len(verdicts.layers))), ticktext=list(verdicts.layers))
+        if len(verdicts.layers) <= NAMED_LAYERS
+        else _axis("Layer, from the first to the last", showticklabels=False),
+        y=_axis("How unusual"),
     )
 
 

@@ -58,6 +58,7 @@ def _figures(content: ReportContent) -> dict[str, figures.Figure]:
     plots = {
         "score-plot": figures.score_histogram(verdicts, anomalous),
         "p-value-plot": figures.p_value_plot(verdicts, anomalous),
+        **({"layer-plot": figures.layer_plot(verdicts)} if verdicts.layers else {}),
     }
     return plots if content.health is None else {**plots, "chain-plot": figures.chain_plot(content.health)}
 

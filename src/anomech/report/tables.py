@@ -64,6 +64,8 @@ class Card:
     row: Row
     picture: str | None
     vouchers: list[Voucher]
+    layers: list[tuple[str, str]]
+    """Where the input is least explained, and how unusual it is there."""
 
 
 def rows(content: ReportContent, count: int) -> list[Row]:
@@ -94,7 +96,12 @@ def cards(content: ReportContent) -> list[Card]:
     """The most anomalous inputs beside the trusted examples that come closest."""
     x = content.inputs.x
     return [
-        Card(row, data_uri(x[row.position]) if pictured(x) else None, list(_vouchers(content, row.position)))
+        Card(
+            row=row,
+            picture=data_uri(x[row.position]) if pictured(x) else None,
+            vouchers=list(_vouchers(content, row.position)),
+            layers=[(name, fixed(value, 1)) for name, value in content.verdicts.least_explained(row.position)],
+        )
         for row in rows(content, CARDS)
     ]
 
