@@ -12,6 +12,7 @@ from anomech import (
     Auditor,
     Calibrator,
     ClassificationTask,
+    CouplingMap,
     Ensemble,
     Examples,
     GradientCoupling,
@@ -293,6 +294,7 @@ def test_a_stream_has_no_false_discovery_rate(fashion):
 @pytest.mark.parametrize(
     "detector",
     [
+        CouplingMap(),
         Ensemble(),
         GradientCoupling(),
         Mahalanobis(features=UntrainedActivations()),

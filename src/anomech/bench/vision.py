@@ -19,6 +19,7 @@ from anomech.detectors import (
     TED,
     VAE,
     Beatrix,
+    CouplingMap,
     Detector,
     Energy,
     Ensemble,
@@ -96,6 +97,7 @@ def detectors(setup: Setup) -> dict[str, Detector]:
         "beatrix": Beatrix(),
         "ted": TED(),
         "que (offline)": QuantumEntropy(),
+        "umap (offline)": CouplingMap(couplings=gradient, seed=seed),
         "max-softmax": MaxSoftmax(),
         "energy": Energy(),
         "typical-confidence": TypicalConfidence(),
@@ -107,7 +109,8 @@ def detectors(setup: Setup) -> dict[str, Detector]:
         "random-features": Mahalanobis(features=UntrainedActivations(seed=seed)),
     }
     if setup.suite == "full":
-        found["sampling"] = TraceCoupling(features=LossTraces(RMSpropSGLD(seed=seed)))
+        sampling = TraceCoupling(features=LossTraces(RMSpropSGLD(seed=seed)))
+        found |= {"sampling": sampling, "umap, sampling (offline)": CouplingMap(couplings=sampling, seed=seed)}
     return found
 
 

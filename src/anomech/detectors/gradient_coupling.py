@@ -76,7 +76,7 @@ class GradientCoupling(Coupling):
                 f"{len(trusted)} trusted examples cannot be coupled to one another; give at least {SMALLEST}."
             )
         self._prepared = [self._prepare(layer) for layer in self._layers(trusted)]
-        everyone = [self._read_left_out(rows) for rows in self.row_blocks(len(trusted))]
+        everyone = [self._read_left_out(rows)[:2] for rows in self.row_blocks(len(trusted))]
         own, common = (torch.cat(part, dim=1) for part in zip(*everyone, strict=True))
         self._layer_units = tail_units(-own)
         self.left_out = torch.cat([self._over_layers(own, tail_units_of_others(-own)), common])
@@ -102,6 +102,10 @@ class GradientCoupling(Coupling):
         """`[m]`, as fitting found it."""
         return _worse(self.left_out[:, rows], *self._units)
 
+    def coupling_left_out(self, rows: Tensor) -> Tensor:
+        """`[m, n]`, mean over the layers, as `read` returns it."""
+        return self._read_left_out(rows)[2]
+
     def _over_layers(self, pooled: Tensor, units: tuple[Tensor, Tensor]) -> Tensor:
         """One number `[1, m]` from pooled couplings in each layer, `[layers, m]`."""
         if self.balance != "worst":
@@ -110,11 +114,9 @@ class GradientCoupling(Coupling):
         outside = (-pooled - centre) / unit
         return -(SHARPNESS * outside).logsumexp(dim=0, keepdim=True) / SHARPNESS
 
-    def _read_left_out(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled couplings of the trusted examples at these positions, each to the others, as `_read` returns them."""
-        layers = self._couple_left_out(rows)
-        own, common, _ = self._read(layers, self.trusted.predictions[rows], self.others(rows))
-        return own, common
+    def _read_left_out(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `_read` returns of the trusted examples at these positions, each coupled to the others."""
+        return self._read(self._couple_left_out(rows), self.trusted.predictions[rows], self.others(rows))
 
     def _read(
         self, layers: Iterator[_Couplings], classes: Tensor, mask: Tensor | None = None
