@@ -4,9 +4,10 @@ from anomech.detectors import Mahalanobis, QuantumEntropy
 
 
 def test_every_scheme_keeps_its_rate_and_an_offline_detector_has_one(monkeypatch):
-    monkeypatch.setattr(calibration, "SPLITS", 3)
-    monkeypatch.setattr(calibration, "TRUSTED", 200)
-    monkeypatch.setattr(calibration, "CLEAN", 300)
+    monkeypatch.setattr(calibration, "SPLITS", 2)
+    monkeypatch.setattr(calibration, "TRUSTED", 150)
+    monkeypatch.setattr(calibration, "CLEAN", 200)
+    monkeypatch.setattr(calibration, "FOLDS", 3)
     monkeypatch.setattr(calibration, "RATES", (0.1,))
     monkeypatch.setattr(calibration, "DETECTORS", {"mahalanobis": Mahalanobis(), "que (offline)": QuantumEntropy()})
     rows = list(calibration.rows(Setup()))

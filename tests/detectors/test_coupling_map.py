@@ -19,17 +19,12 @@ def features(n, *, seed, shift=0.0, classes=4):
     return Features({"layer": values}, predictions)
 
 
-def joined(*parts):
-    values = torch.cat([part.layers["layer"] for part in parts])
-    return Features({"layer": values}, torch.cat([part.predictions for part in parts]))
-
-
 @pytest.mark.parametrize("couplings", [GradientCoupling(), TraceCoupling()], ids=["gradients", "traces"])
 def test_anomalies_lie_apart_and_clean_inputs_keep_the_rate_beside_them(couplings):
     clean, odd = [], []
     for seed in (0, 10, 20):
         detector = CouplingMap(couplings=couplings).fit(features(150, seed=seed))
-        scores = detector.score(joined(features(200, seed=seed + 1), features(60, seed=seed + 2, shift=8.0)))
+        scores = detector.score(features(200, seed=seed + 1).followed_by(features(60, seed=seed + 2, shift=8.0)))
         p = p_values(detector.trusted_scores(), scores)
         clean.append(p[:200])
         odd.append(p[200:])

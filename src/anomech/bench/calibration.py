@@ -124,14 +124,9 @@ def _over_splits(
     realised, found = [], []
     for _ in range(SPLITS):
         order = torch.randperm(len(clean), generator=generator)
-        inputs = _joined(clean[order[TRUSTED : TRUSTED + CLEAN]], attacked)
+        inputs = clean[order[TRUSTED : TRUSTED + CLEAN]].followed_by(attacked)
         p = p_values_of(detector, clean[order[:TRUSTED]], inputs)
         of_clean, of_attacked = p.split([CLEAN, len(attacked)])
         realised.append(of_clean)
         found.append(of_attacked)
     return realised, found
-
-
-def _joined(first: Features, second: Features) -> Features:
-    layers = {name: torch.cat([values, second.layers[name]]) for name, values in first.layers.items()}
-    return Features(layers, torch.cat([first.predictions, second.predictions]))

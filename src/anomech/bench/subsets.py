@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -37,11 +38,22 @@ def over_subsets(
         seed: Seed of the subsets.
         subsets: How many.
     """
+    sets = random_subsets(trusted, size=size, seed=seed, subsets=subsets)
+    return over_sets(detector, sets, features, inputs, seed=seed)
+
+
+def random_subsets(trusted: Features, *, size: int, seed: int, subsets: int = SUBSETS) -> list[Features]:
+    """So many random subsets of this size, or all of the trusted examples once if there are no more."""
     generator = torch.Generator().manual_seed(seed)
+    orders = (torch.randperm(len(trusted), generator=generator) for _ in range(subsets if size < len(trusted) else 1))
+    return [trusted[order[:size]] for order in orders]
+
+
+def over_sets(detector: Detector, sets: Sequence[Features], features: Features, inputs: Examples, *, seed: int) -> Row:
+    """Mean figures over trusted sets of one size."""
     found: list[Figures] = []
-    for _ in range(subsets if size < len(trusted) else 1):
-        chosen = torch.randperm(len(trusted), generator=generator)[:size]
-        fitted = replace(detector).fit(trusted[chosen])
+    for trusted in sets:
+        fitted = replace(detector).fit(trusted)
         found.append(
             evaluate(
                 inputs,
@@ -53,7 +65,7 @@ def over_subsets(
             )
         )
     return {
-        "n_trusted": min(size, len(trusted)),
+        "n_trusted": len(sets[0]),
         "subsets": len(found),
         **{name: _mean(found, name) for name in found[0]},
     }
