@@ -18,19 +18,17 @@ STYLES = ("-", "--", ":")
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """What is varied.
+    """What is varied; there is a line a detector and organism.
 
     Attributes:
         x: Key of the horizontal axis; rows without it are not shown.
         label: What is written along that axis.
-        series: Key that tells the lines of an organism apart.
         study: Rows that are shown, by their key `study`; by default those without one.
         scale: Of the axis, as matplotlib names it.
     """
 
     x: str
     label: str
-    series: str = "detector"
     study: str | None = None
     scale: str = "log"
 
@@ -59,21 +57,20 @@ def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
     columns, measures = len(figure.panels), figure.measures
     canvas = Canvas(figsize=(max(7.0, 4.6 * columns), 1.5 + 3.2 * len(measures)), layout="constrained")
     grid = canvas.subplots(len(measures), columns, sharex="col", squeeze=False)
-    organisms = list(dict.fromkeys(row["organism"] for row in rows))
+    organisms, detectors = (list(dict.fromkeys(row[key] for row in rows)) for key in ("organism", "detector"))
     for column, panel in zip(grid.T, figure.panels, strict=True):
         shown = [row for row in rows if row.get("study") == panel.study and row.get(panel.x) is not None]
-        names = list(dict.fromkeys(row[panel.series] for row in shown))
         for axes, (key, label) in zip(column, measures.items(), strict=True):
-            for organism, name in dict.fromkeys((row["organism"], row[panel.series]) for row in shown):
-                line = [row for row in shown if (row["organism"], row[panel.series]) == (organism, name)]
+            for organism, detector in dict.fromkeys((row["organism"], row["detector"]) for row in shown):
+                line = [row for row in shown if (row["organism"], row["detector"]) == (organism, detector)]
                 axes.plot(
                     [row[panel.x] for row in line],
                     [row[key] for row in line],
                     STYLES[organisms.index(organism)],
-                    color=f"C{names.index(name)}",
+                    color=f"C{detectors.index(detector)}",
                     marker="o",
                     markersize=4,
-                    label=name if len(organisms) == 1 else f"{name}, {organism}",
+                    label=detector if len(organisms) == 1 else f"{detector}, {organism}",
                 )
             axes.set(xscale=panel.scale, ylabel=label, ylim=(-0.02, 1.02))
             axes.grid(alpha=0.3)
