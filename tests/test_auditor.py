@@ -12,6 +12,7 @@ from anomech import (
     Auditor,
     Calibrator,
     ClassificationTask,
+    CouplingMap,
     Ensemble,
     Examples,
     GradientSpan,
@@ -336,6 +337,7 @@ def test_a_stream_has_no_false_discovery_rate(fashion):
 @pytest.mark.parametrize(
     "detector",
     [
+        CouplingMap(),
         Ensemble(),
         GradientSpan(),
         Mahalanobis(features=UntrainedActivations()),

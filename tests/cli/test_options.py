@@ -11,6 +11,7 @@ from anomech.detectors import (
     TED,
     VAE,
     Beatrix,
+    CouplingMap,
     Energy,
     Ensemble,
     GradientCoupling,
@@ -62,6 +63,8 @@ def build(*assignments, name=SAMPLING, seed=0):
         ("ted", TED()),
         ("vae", VAE()),
         ("que", QuantumEntropy()),
+        ("umap", CouplingMap()),
+        ("umap-sampling", CouplingMap(couplings=TraceCoupling())),
         ("random-features", Mahalanobis(features=UntrainedActivations())),
     ],
 )

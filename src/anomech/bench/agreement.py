@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from anomech.bench.extraction import fit_and_extract
-from anomech.bench.figure import Figure
+from anomech.bench.figure import Figure, Panel
 from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
 from anomech.examples import Examples, stratified_split
@@ -24,11 +24,8 @@ from anomech.tasks import ClassificationTask
 COLUMNS = ["detector", "draws", "rank_correlation", "rank_correlation_own_class"]
 
 FIGURE = Figure(
-    x="draws",
-    y="rank_correlation",
-    series="detector",
-    x_label="draws",
-    y_label="rank correlation with gradients",
+    panels=[Panel(x="draws", label="draws")],
+    measures={"rank_correlation": "rank correlation with gradients"},
 )
 
 DRAWS = (25, 50, 100, 200, 400, 800, 1600)

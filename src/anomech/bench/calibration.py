@@ -11,7 +11,7 @@ from torch import Tensor
 from anomech.bench.extraction import fit_and_extract
 from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
-from anomech.detectors import Detector, GradientSpan, Mahalanobis, TraceCoupling
+from anomech.detectors import CouplingMap, Detector, GradientSpan, Mahalanobis, QuantumEntropy, TraceCoupling
 from anomech.examples import stratified_split
 from anomech.features import Features
 from anomech.functional.conformal import p_values, realised_fpr_range
@@ -39,6 +39,9 @@ DETECTORS: dict[str, Detector] = {
     "gradient": GradientSpan(),
     "sampling": TraceCoupling(),
     "mahalanobis": Mahalanobis(),
+    "que (offline)": QuantumEntropy(),
+    "umap (offline)": CouplingMap(),
+    "umap, sampling (offline)": CouplingMap(couplings=TraceCoupling()),
 }
 
 Scheme = Callable[[Detector, Features, Features], Tensor]
@@ -73,10 +76,15 @@ SCHEMES: dict[str, Scheme] = {"left out": left_out, "split": split, "cross-confo
 
 
 def rows(setup: Setup) -> Iterator[Row]:
-    """Every detector and scheme on the same random splits of clean images; TPR on images that are in no split."""
+    """Every detector and scheme on the same random splits of clean images, and on triggered ones that are in no split.
+
+    An offline detector is asked for p-values once, of clean and triggered inputs as one batch.
+    """
     for name, detector in DETECTORS.items():
         clean, attacked = _features(detector, setup.seed, setup.track)
         for scheme, p_values_of in SCHEMES.items():
+            if detector.offline and scheme != "left out":
+                continue
             realised, found = _over_splits(detector, p_values_of, clean, attacked, setup.seed)
             # A split leaves half of the examples to calibrate on.
             n = TRUSTED // 2 if scheme == "split" else TRUSTED
@@ -116,7 +124,9 @@ def _over_splits(
     realised, found = [], []
     for _ in range(SPLITS):
         order = torch.randperm(len(clean), generator=generator)
-        trusted, inputs = clean[order[:TRUSTED]], clean[order[TRUSTED : TRUSTED + CLEAN]]
-        realised.append(p_values_of(detector, trusted, inputs))
-        found.append(p_values_of(detector, trusted, attacked))
+        inputs = clean[order[TRUSTED : TRUSTED + CLEAN]].followed_by(attacked)
+        p = p_values_of(detector, clean[order[:TRUSTED]], inputs)
+        of_clean, of_attacked = p.split([CLEAN, len(attacked)])
+        realised.append(of_clean)
+        found.append(of_attacked)
     return realised, found

@@ -1,9 +1,9 @@
-"""A figure from the rows of a suite, one line a series."""
+"""A figure from the rows of a suite: a column for each thing that is varied, a row for each that is measured."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +12,38 @@ from anomech.io import atomic_file
 
 logger = logging.getLogger(__name__)
 
+STYLES = ("-", "--", ":")
+"""Lines of the first organism in a figure, of the second, and of the third."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What is varied; there is a line a detector and organism.
+
+    Attributes:
+        x: Key of the horizontal axis; rows without it are not shown.
+        label: What is written along that axis.
+        study: Rows that are shown, by their key `study`; by default those without one.
+        scale: Of the axis, as matplotlib names it.
+    """
+
+    x: str
+    label: str
+    study: str | None = None
+    scale: str = "log"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """What a figure shows.
 
     Attributes:
-        x: Key of the horizontal axis, which is logarithmic.
-        y: Key of the vertical axis, from 0 to 1.
-        series: Key that tells the lines apart.
-        x_label: What is written along the horizontal axis.
-        y_label: What is written along the vertical axis.
+        panels: Its columns.
+        measures: Keys of the vertical axes, from 0 to 1, and what is written along them.
     """
 
-    x: str
-    y: str
-    series: str
-    x_label: str
-    y_label: str
+    panels: Sequence[Panel]
+    measures: Mapping[str, str]
 
 
 def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
@@ -40,14 +54,28 @@ def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
     except ImportError:
         logger.warning('no figure: it needs matplotlib; pip install "anomech[bench]".')
         return
-    canvas = Canvas(figsize=(7, 4), layout="constrained")
-    axes = canvas.subplots()
-    for name in dict.fromkeys(row[figure.series] for row in rows):
-        line = [row for row in rows if row[figure.series] == name]
-        axes.plot([row[figure.x] for row in line], [row[figure.y] for row in line], marker="o", label=name)
-    axes.set(xscale="log", xlabel=figure.x_label, ylabel=figure.y_label, ylim=(0, 1.02))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False)
+    columns, measures = len(figure.panels), figure.measures
+    canvas = Canvas(figsize=(max(7.0, 4.6 * columns), 1.5 + 3.2 * len(measures)), layout="constrained")
+    grid = canvas.subplots(len(measures), columns, sharex="col", squeeze=False)
+    organisms, detectors = (list(dict.fromkeys(row[key] for row in rows)) for key in ("organism", "detector"))
+    for column, panel in zip(grid.T, figure.panels, strict=True):
+        shown = [row for row in rows if row.get("study") == panel.study and row.get(panel.x) is not None]
+        for axes, (key, label) in zip(column, measures.items(), strict=True):
+            for organism, detector in dict.fromkeys((row["organism"], row["detector"]) for row in shown):
+                line = [row for row in shown if (row["organism"], row["detector"]) == (organism, detector)]
+                axes.plot(
+                    [row[panel.x] for row in line],
+                    [row[key] for row in line],
+                    STYLES[organisms.index(organism)],
+                    color=f"C{detectors.index(detector)}",
+                    marker="o",
+                    markersize=4,
+                    label=detector if len(organisms) == 1 else f"{detector}, {organism}",
+                )
+            axes.set(xscale=panel.scale, ylabel=label, ylim=(-0.02, 1.02))
+            axes.grid(alpha=0.3)
+        axes.set(xlabel=panel.label)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False, fontsize="small")
     # Without a date or random identifiers the same rows give the same file.
     with atomic_file(path) as partial, rc_context({"svg.hashsalt": "anomech"}):
         canvas.savefig(partial, format="svg", metadata={"Date": None})

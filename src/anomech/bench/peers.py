@@ -73,11 +73,9 @@ class NaiveCosine(Coupling):
         coupling = inputs.only_layer @ self.trusted.only_layer.T
         return self.pool(coupling, inputs.predictions), coupling
 
-    def pooled_left_out(self, rows: Tensor) -> Tensor:
-        """`[m]`."""
-        left_out = self.trusted[rows]
-        coupling = left_out.only_layer @ self.trusted.only_layer.T
-        return self.pool(coupling, left_out.predictions, self.others(rows))
+    def coupling_left_out(self, rows: Tensor) -> Tensor:
+        """`[m, n]`."""
+        return self.trusted[rows].only_layer @ self.trusted.only_layer.T
 
 
 def clock() -> float:

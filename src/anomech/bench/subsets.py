@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from statistics import fmean
 
 import torch
+from torch import Tensor
 
 from anomech.bench.suite import Row
 from anomech.detectors import Detector
@@ -41,12 +43,24 @@ def over_subsets(
         seed: Seed of the subsets.
         subsets: How many.
     """
+    chosen = random_subsets(len(trusted), size=size, seed=seed, subsets=subsets)
+    sets = (trusted[positions] for positions in chosen)
+    return over_sets(detector, sets, features, inputs, number=len(chosen), seed=seed)
+
+
+def random_subsets(n: int, *, size: int, seed: int, subsets: int = SUBSETS) -> list[Tensor]:
+    """Positions of so many random subsets of this size, or of all n examples once if there are no more."""
     generator = torch.Generator().manual_seed(seed)
+    return [torch.randperm(n, generator=generator)[:size] for _ in range(subsets if size < n else 1)]
+
+
+def over_sets(
+    detector: Detector, sets: Iterable[Features], features: Features, inputs: Examples, *, number: int, seed: int
+) -> Row:
+    """Mean figures over a number of trusted sets of one size."""
     found: list[Figures] = []
-    number = subsets if size < len(trusted) else 1
-    for _ in range(number):
-        chosen = torch.randperm(len(trusted), generator=generator)[:size]
-        fitted = replace(detector).fit(trusted[chosen])
+    for trusted in sets:
+        fitted = replace(detector).fit(trusted)
         found.append(
             evaluate(
                 inputs,
@@ -59,7 +73,7 @@ def over_subsets(
             )
         )
     return {
-        "n_trusted": min(size, len(trusted)),
+        "n_trusted": len(trusted),
         "subsets": len(found),
         **{name: _mean(found, name) for name in found[0]},
     }

@@ -68,7 +68,7 @@ def run_suite(name: str, rows: Iterable[Row], columns: Sequence[str], out: Path)
             path.write_text(json.dumps(done, indent=1) + "\n")
         with atomic_file(out / "results.md") as path:
             path.write_text(_markdown(name, done, columns))
-        logger.info("%s", {column: done[-1][column] for column in columns})
+        logger.info("%s", {column: done[-1].get(column) for column in columns})
     return done
 
 

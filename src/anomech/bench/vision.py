@@ -18,6 +18,7 @@ from anomech.detectors import (
     TED,
     VAE,
     Beatrix,
+    CouplingMap,
     Detector,
     Energy,
     Ensemble,
@@ -80,10 +81,10 @@ def detectors(setup: Setup) -> dict[str, Detector]:
     """The default, the ensemble, and what a sceptic would try."""
     seed = setup.seed
     sketch = GradientSketch(seed=seed)
-    gradient = GradientSpan(features=sketch)
+    gradient, pairwise = GradientSpan(features=sketch), GradientCoupling(features=sketch)
     found: dict[str, Detector] = {
         "gradient": gradient,
-        "pairwise coupling": GradientCoupling(features=sketch),
+        "pairwise coupling": pairwise,
         "ensemble": Ensemble(members=(gradient, Mahalanobis(two_sided=True))),
         "mahalanobis": Mahalanobis(),
         "mahalanobis two-sided": Mahalanobis(two_sided=True),
@@ -96,6 +97,7 @@ def detectors(setup: Setup) -> dict[str, Detector]:
         "beatrix": Beatrix(),
         "ted": TED(),
         "que (offline)": QuantumEntropy(),
+        "umap (offline)": CouplingMap(couplings=pairwise, seed=seed),
         "max-softmax": MaxSoftmax(),
         "energy": Energy(),
         "typical-confidence": TypicalConfidence(),
@@ -107,7 +109,8 @@ def detectors(setup: Setup) -> dict[str, Detector]:
         "random-features": Mahalanobis(features=UntrainedActivations(seed=seed)),
     }
     if setup.suite == "full":
-        found["sampling"] = TraceCoupling(features=LossTraces(RMSpropSGLD(seed=seed)))
+        sampling = TraceCoupling(features=LossTraces(RMSpropSGLD(seed=seed)))
+        found |= {"sampling": sampling, "umap, sampling (offline)": CouplingMap(couplings=sampling, seed=seed)}
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anomech.bench import agreement, calibration, recipe, sampling, speed, storage, trusted, vision
+from anomech.bench import agreement, calibration, recipe, sampling, sensitivity, speed, storage, trusted, vision
 from anomech.bench.figure import draw
 from anomech.bench.page import publish
 from anomech.bench.setup import Setup, Size
@@ -25,6 +25,7 @@ class SuiteName(StrEnum):
     CALIBRATION = "calibration"
     RECIPE = "recipe"
     SAMPLING = "sampling"
+    SENSITIVITY = "sensitivity"
     SPEED = "speed"
     STORAGE = "storage"
     TRUSTED = "trusted"
@@ -36,13 +37,14 @@ SUITES = {
     SuiteName.CALIBRATION: calibration,
     SuiteName.RECIPE: recipe,
     SuiteName.SAMPLING: sampling,
+    SuiteName.SENSITIVITY: sensitivity,
     SuiteName.SPEED: speed,
     SuiteName.STORAGE: storage,
     SuiteName.TRUSTED: trusted,
     SuiteName.VISION: vision,
 }
 
-FIGURES = {SuiteName.AGREEMENT: agreement.FIGURE}
+FIGURES = {SuiteName.AGREEMENT: agreement.FIGURE, SuiteName.SENSITIVITY: sensitivity.FIGURE}
 
 
 def command(

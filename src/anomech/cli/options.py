@@ -15,6 +15,7 @@ from anomech.detectors import (
     TED,
     VAE,
     Beatrix,
+    CouplingMap,
     Detector,
     Energy,
     Ensemble,
@@ -67,6 +68,8 @@ class DetectorName(StrEnum):
     TED = "ted"
     VAE = "vae"
     QUE = "que"
+    UMAP = "umap"
+    UMAP_SAMPLING = "umap-sampling"
     RANDOM_FEATURES = "random-features"
 
 
@@ -130,6 +133,10 @@ def _named(name: DetectorName) -> Detector:
             return VAE()
         case DetectorName.QUE:
             return QuantumEntropy()
+        case DetectorName.UMAP:
+            return CouplingMap()
+        case DetectorName.UMAP_SAMPLING:
+            return CouplingMap(couplings=TraceCoupling())
         case DetectorName.RANDOM_FEATURES:
             return Mahalanobis(features=UntrainedActivations())
         case DetectorName.PAPER:
@@ -140,7 +147,7 @@ def _named(name: DetectorName) -> Detector:
 
 
 def _settings_of(settings: Any) -> dict[str, Any]:
-    """Every setting of a settings object and of those within it, by name; members of an ensemble share theirs."""
+    """Every setting of a settings object and of those within it, by name; parts of a detector share theirs."""
     found: dict[str, Any] = {}
     for f in fields(settings):
         if f.init:
@@ -169,14 +176,18 @@ def _assign(settings: Any, name: str, value: object) -> Any:
 
 
 def _replace_within(settings: Any, name: str, value: object) -> Any:
+    """The settings with this one changed wherever it occurs."""
+    changed: dict[str, Any] = {}
     for f in fields(settings):
         inner = getattr(settings, f.name) if f.init else None
-        if is_dataclass(inner) and name in _settings_of(inner):
-            return replace(settings, **{f.name: _replace_within(inner, name, value)})
-        if isinstance(inner, tuple) and any(name in _settings_of(part) for part in inner):
-            changed = (_replace_within(part, name, value) if name in _settings_of(part) else part for part in inner)
-            return replace(settings, **{f.name: tuple(changed)})
-    return replace(settings, **{name: value})
+        if f.name == name:
+            changed[name] = value
+        elif is_dataclass(inner) and name in _settings_of(inner):
+            changed[f.name] = _replace_within(inner, name, value)
+        elif isinstance(inner, tuple):
+            parts = (_replace_within(part, name, value) if name in _settings_of(part) else part for part in inner)
+            changed[f.name] = tuple(parts)
+    return replace(settings, **changed)
 
 
 def _parse(value: str) -> object:

@@ -24,6 +24,7 @@ Figures = dict[str, Any]
 
 NAMES = {
     "Beatrix": "beatrix",
+    "CouplingMap": "umap",
     "Energy": "energy",
     "Ensemble": "ensemble",
     "GradientCoupling": "coupling",
@@ -81,6 +82,8 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
 def describe(detector: Detector) -> str:
     """A detector in a word, for tables: the sampler behind its traces, its control, or its own kind."""
     match detector.features:
+        case LossTraces() if detector.offline:
+            return "umap-sampling"
         case LossTraces(sampler=sampler):
             return NAMES[type(sampler).__name__]
         case UntrainedActivations() as control:

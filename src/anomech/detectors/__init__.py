@@ -3,6 +3,7 @@
 from anomech.detectors.base import Detector
 from anomech.detectors.beatrix import Beatrix
 from anomech.detectors.coupling import Coupling
+from anomech.detectors.coupling_map import CouplingMap
 from anomech.detectors.energy import Energy
 from anomech.detectors.ensemble import Ensemble
 from anomech.detectors.gradient_coupling import GradientCoupling
@@ -26,6 +27,7 @@ __all__ = [
     "VAE",
     "Beatrix",
     "Coupling",
+    "CouplingMap",
     "Detector",
     "Energy",
     "Ensemble",

@@ -57,8 +57,12 @@ class Coupling(Detector):
         """Pooled coupling `[m]` of inputs, and their coupling `[m, n]` to each trusted example."""
 
     @abstractmethod
+    def coupling_left_out(self, rows: Tensor) -> Tensor:
+        """Coupling `[m, n]` of the trusted examples at these positions to all others; that to itself has no meaning."""
+
     def pooled_left_out(self, rows: Tensor) -> Tensor:
         """Pooled coupling `[m]` of the trusted examples at these positions, each to all the others."""
+        return self.pool(self.coupling_left_out(rows), self.trusted.predictions[rows], self.others(rows))
 
     def score(self, inputs: Features) -> Tensor:
         """`[m]`: minus the pooled coupling."""

@@ -61,7 +61,7 @@ class GradientCoupling(Coupling):
                 f"{len(trusted)} trusted examples cannot be coupled to one another; give at least {SMALLEST}."
             )
         self._prepared = [self._prepare(layer) for layer in self._layers(trusted)]
-        self.left_out = torch.cat([self._read_left_out(rows) for rows in self.row_blocks(len(trusted))])
+        self.left_out = torch.cat([self._read_left_out(rows)[0] for rows in self.row_blocks(len(trusted))])
         return self
 
     def read(self, inputs: Features) -> tuple[Tensor, Tensor]:
@@ -77,9 +77,13 @@ class GradientCoupling(Coupling):
         """`[m]`, as fitting found it."""
         return self.left_out[rows]
 
-    def _read_left_out(self, rows: Tensor) -> Tensor:
-        pooled, _ = self._read(self._couple_left_out(rows), self.trusted.predictions[rows], self.others(rows))
-        return pooled
+    def coupling_left_out(self, rows: Tensor) -> Tensor:
+        """`[m, n]`, mean over the layers, as `read` returns it."""
+        return self._read_left_out(rows)[1]
+
+    def _read_left_out(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """What `_read` returns of the trusted examples at these positions, each coupled to the others."""
+        return self._read(self._couple_left_out(rows), self.trusted.predictions[rows], self.others(rows))
 
     def _read(self, layers: Iterator[Tensor], classes: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Couplings pooled, `[m]`, and averaged, `[m, n]`."""

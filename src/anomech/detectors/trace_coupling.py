@@ -41,10 +41,9 @@ class TraceCoupling(Coupling):
         coupling = self._couple(inputs)
         return self.pool(coupling, inputs.predictions), coupling
 
-    def pooled_left_out(self, rows: Tensor) -> Tensor:
-        """`[m]`, in [-1, 1]."""
-        left_out = self.trusted[rows]
-        return self.pool(self._couple(left_out), left_out.predictions, self.others(rows))
+    def coupling_left_out(self, rows: Tensor) -> Tensor:
+        """`[m, n]`."""
+        return self._couple(self.trusted[rows])
 
     def _couple(self, inputs: Features) -> Tensor:
         return TRACE_MEASURES[self.measure](inputs.only_layer, self.trusted.only_layer)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from anomech.examples import Examples
@@ -33,6 +34,11 @@ class Features:
     def __getitem__(self, positions: Tensor) -> Features:
         """The features at these positions."""
         return Features({name: values[positions] for name, values in self.layers.items()}, self.predictions[positions])
+
+    def followed_by(self, others: Features) -> Features:
+        """These features, then those of others, of the same layers."""
+        layers = {name: torch.cat([values, others.layers[name]]) for name, values in self.layers.items()}
+        return Features(layers, torch.cat([self.predictions, others.predictions]))
 
     @property
     def only_layer(self) -> Tensor:

@@ -16,6 +16,15 @@ NO_COUPLING = -1.0
 """Pooled coupling of an input for which no trusted example counts: the lowest that there is."""
 
 
+def standardise(a: Tensor) -> Tensor:
+    """Rows `[m, t]` less their mean, of unit norm, so that inner products are correlations; 0 where constant."""
+    centred = a - a.mean(dim=1, keepdim=True)
+    # A constant row keeps rounding errors of its mean; anything below them is no signal.
+    floor = a.abs().amax(dim=1, keepdim=True) * torch.finfo(a.dtype).eps * a.shape[1] ** 0.5
+    norm = centred.norm(dim=1, keepdim=True)
+    return torch.where(norm > floor, centred / norm.clamp_min(torch.finfo(a.dtype).tiny), 0.0)
+
+
 def pearson(a: Tensor, b: Tensor) -> Tensor:
     """Pearson correlation of every row of `a` with every row of `b`; 0 where a row is constant.
 
@@ -26,7 +35,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         `[m, n]`.
     """
-    return (_standardise(a.double()) @ _standardise(b.double()).T).clamp(-1, 1).to(a.dtype)
+    return (standardise(a.double()) @ standardise(b.double()).T).clamp(-1, 1).to(a.dtype)
 
 
 def concordance(a: Tensor, b: Tensor) -> Tensor:
@@ -102,11 +111,3 @@ def nearest_own_class_coupling(
 def is_rare(own: Tensor, k: int) -> Tensor:
     """Whether fewer than 2 k trusted examples are of the input's own class, bool `[m]`, from `own`, bool `[m, n]`."""
     return own.sum(dim=1) < 2 * k
-
-
-def _standardise(a: Tensor) -> Tensor:
-    centred = a - a.mean(dim=1, keepdim=True)
-    # A constant row keeps rounding errors of its mean; anything below them is no signal.
-    floor = a.abs().amax(dim=1, keepdim=True) * torch.finfo(a.dtype).eps * a.shape[1] ** 0.5
-    norm = centred.norm(dim=1, keepdim=True)
-    return torch.where(norm > floor, centred / norm.clamp_min(torch.finfo(a.dtype).tiny), 0.0)

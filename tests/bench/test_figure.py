@@ -1,0 +1,41 @@
+import logging
+import sys
+
+import pytest
+
+from anomech.bench.figure import Figure, Panel, draw
+
+FIGURE = Figure(
+    panels=[
+        Panel(x="draws", label="number of draws", study="draws"),
+        Panel(x="share", label="share", study="share", scale="linear"),
+    ],
+    measures={"auroc": "area"},
+)
+ROWS = [
+    {"study": "draws", "organism": "one", "detector": "gradient", "draws": 10, "auroc": 0.5},
+    {"study": "draws", "organism": "one", "detector": "gradient", "draws": 20, "auroc": None},
+    {"study": "share", "organism": "two", "detector": "knn", "share": 0.0, "auroc": 0.7},
+    {"study": "share", "organism": "two", "detector": "left out", "auroc": 0.7},
+]
+
+
+def test_rows_become_panels_and_the_same_rows_the_same_file(tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib import rc_context
+
+    with rc_context({"svg.fonttype": "none"}):
+        draw(FIGURE, ROWS, tmp_path / "a.svg")
+        draw(FIGURE, ROWS, tmp_path / "b.svg")
+    svg = (tmp_path / "a.svg").read_text()
+    assert svg == (tmp_path / "b.svg").read_text()
+    assert all(text in svg for text in ("number of draws", "area", "gradient, one", "knn, two"))
+    assert "left out" not in svg
+
+
+def test_without_matplotlib_it_says_how_to_get_it(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with caplog.at_level(logging.WARNING):
+        draw(FIGURE, ROWS, tmp_path / "a.svg")
+    assert "anomech[bench]" in caplog.text
+    assert not (tmp_path / "a.svg").exists()
