@@ -55,9 +55,11 @@ def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
         logger.warning('no figure: it needs matplotlib; pip install "anomech[bench]".')
         return
     columns, measures = len(figure.panels), figure.measures
-    canvas = Canvas(figsize=(max(7.0, 4.6 * columns), 1.5 + 3.2 * len(measures)), layout="constrained")
-    grid = canvas.subplots(len(measures), columns, sharex="col", squeeze=False)
     organisms, detectors = (list(dict.fromkeys(row[key] for row in rows)) for key in ("organism", "detector"))
+    keys = len({(row["organism"], row["detector"]) for row in rows})
+    size = (max(7.0, 4.6 * columns), 1 + 3.2 * len(measures) + 0.15 * keys)
+    canvas = Canvas(figsize=size, layout="constrained")
+    grid = canvas.subplots(len(measures), columns, sharex="col", squeeze=False)
     for column, panel in zip(grid.T, figure.panels, strict=True):
         shown = [row for row in rows if row.get("study") == panel.study and row.get(panel.x) is not None]
         for axes, (key, label) in zip(column, measures.items(), strict=True):
