@@ -84,14 +84,13 @@ class GradientSpan(Detector):
             raise DataError(f"{len(trusted)} trusted examples cannot explain one another; give at least {SMALLEST}.")
         gradients = [directions(trusted.layers[name]) for name in trusted.layers]
         self._directions = [rows for rows, _ in gradients]
-        self._whiteners = [whitener(rows.double(), self.damping) for rows in self._directions]
-        by_layer = torch.stack(
-            [
-                torch.where(norms > 0, unexplained_by_others(rows.double(), matrix, self.damping), 1.0)
-                for (rows, norms), matrix in zip(gradients, self._whiteners, strict=True)
-            ]
-        )
-        self._whiteners = [matrix.float() for matrix in self._whiteners]
+        self._whiteners, shares = [], []
+        for rows, norms in gradients:
+            exact = rows.double()
+            matrix = whitener(exact, self.damping)
+            shares.append(torch.where(norms > 0, unexplained_by_others(exact, matrix, self.damping), 1.0))
+            self._whiteners.append(matrix.float())
+        by_layer = torch.stack(shares)
         self._layer_units = tail_units(by_layer)
         self._patterns = _Patterns.of(by_layer, _lengths(gradients))
         worst = self._soft_maximum(by_layer, tail_units_of_others(by_layer))
