@@ -11,6 +11,7 @@ def test_the_table_has_one_row_an_input_and_names_its_vouchers():
     row = table.to_pylist()[7]
     assert row["id"] == inputs.ids[7]
     assert row["flagged"] == (row["p_value"] <= 0.01)
+    assert [layer["layer"] for layer in row["layers"]][:2] == ["middle", "late"]
     assert [v["id"] for v in row["vouchers"]] == [trusted.ids[j] for j in verdicts.voucher_positions[7].tolist()]
 
 
@@ -32,3 +33,10 @@ def test_any_discovery_counts_under_false_discovery_control():
 def test_too_few_trusted_examples_have_no_threshold():
     assert counted(0, 10, n=50).threshold == math.inf
     assert not counted(0, 10, n=50).anomalies_found
+
+
+def test_layers_that_are_not_unusual_are_not_named():
+    verdicts, *_ = audit()
+    usual = verdicts.by_layer.amax(dim=1).argmin()
+    assert verdicts.least_explained(int(usual)) == []
+    assert counted(1, 5).least_explained(0) == []

@@ -154,3 +154,12 @@ def test_couplings_are_bounded_and_high_for_the_own_mechanism(detector: Detector
     assert coupling.abs().max() <= 1
     same = inputs.predictions[:, None] == detector.trusted.predictions
     assert coupling[same].mean() > coupling[~same].mean() + 0.2
+
+
+def test_an_examination_says_what_scores_vouchers_and_layers_say(detector: Detector):
+    inputs = planted(20, detector, seed=2)
+    fitted = detector.fit(planted(100, detector, seed=1))
+    found = fitted.examine(inputs, 3)
+    torch.testing.assert_close(found.scores, fitted.score(inputs))
+    assert found.couplings.shape == found.positions.shape == (20, 3)
+    assert found.by_layer.shape == (20, len(fitted.layers))

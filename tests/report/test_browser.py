@@ -95,7 +95,7 @@ def test_the_page_never_scrolls_sideways(visit, viewport):
 def test_all_pictures_and_plots_are_there(visit):
     page = visit(DESKTOP)
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth === 28)")
-    for plot in ("score-plot", "p-value-plot", "chain-plot"):
+    for plot in ("score-plot", "p-value-plot", "layer-plot", "chain-plot"):
         assert page.locator(f"#{plot} .scatterlayer .trace").count() >= 3
 
 

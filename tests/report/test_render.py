@@ -68,7 +68,7 @@ def test_hostile_names_are_shown_not_run():
         replace(
             made,
             title=HOSTILE,
-            verdicts=replace(made.verdicts, ids=ids, trusted_ids=trusted_ids),
+            verdicts=replace(made.verdicts, ids=ids, trusted_ids=trusted_ids, layers=(HOSTILE,) * 3),
             inputs=replace(made.inputs, ids=ids),
             trusted=replace(made.trusted, ids=trusted_ids),
             baselines=[{"detector": HOSTILE}],
@@ -108,6 +108,19 @@ def test_what_is_unknown_is_left_out():
     assert "Chain health" not in text
     assert "Measured against the truth" not in text
     assert "This audit took" not in text
+
+
+def test_layers_are_shown_where_the_detector_reads_them():
+    made = content()
+    page = Page(render(made))
+    first = int(made.verdicts.scores.argmax())
+    name, value = made.verdicts.least_explained(first)[0]
+    assert f"Least explained in {name} {value:.1f}" in " ".join(page.text.split())
+    assert "Where the unexplained part sits" in page.text
+    without = replace(made.verdicts, layers=(), by_layer=torch.empty(len(made.verdicts), 0))
+    text = Page(render(replace(made, verdicts=without))).text
+    assert "Least explained" not in text
+    assert "Where the unexplained part sits" not in text
 
 
 def test_chain_health_warns():
