@@ -252,6 +252,23 @@ def test_saving_over_an_earlier_artefact_replaces_it(fitted, fashion, tmp_path):
     assert isinstance(Auditor.load(tmp_path / "a", task).detector, TraceCoupling)
 
 
+def test_a_loaded_auditor_reads_layers_in_the_order_of_the_model(fashion, tmp_path):
+    _, trusted, _ = fashion
+    model = nn.Sequential(nn.Flatten(), *(nn.Linear(784 if i == 0 else 16, 16) for i in range(12)), nn.Linear(16, 10))
+    auditor = Auditor(ClassificationTask(model.eval())).fit(trusted)
+    assert auditor.detector.layers == tuple(map(str, range(1, 14)))
+    auditor.save(tmp_path / "auditor")
+    assert Auditor.load(tmp_path / "auditor", model).detector.layers == auditor.detector.layers
+
+
+def test_copies_are_no_trusted_examples(fashion, caplog):
+    task, trusted, _ = fashion
+    with pytest.raises(DataError, match="only 5 of 60 trusted examples are different"):
+        Auditor(task).fit(trusted[torch.arange(60) % 5])
+    Auditor(task).fit(trusted[torch.arange(60) % 40])
+    assert "only 40 of 60 trusted examples are different" in caplog.text
+
+
 def test_too_few_or_one_class_trusted_are_refused(fashion):
     task, trusted, _ = fashion
     with pytest.raises(DataError, match="4 trusted examples to score against are too few"):

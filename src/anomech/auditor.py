@@ -40,11 +40,14 @@ ENTRIES = {
     "seed",
     "model_sha256",
     "trusted_ids",
+    "layers",
     "health",
     "files",
 }
 BLOCK = 4096
 VOUCHERS = 5
+DISTINCT = 0.8
+"""Share of trusted examples that should be no copy of another."""
 SMALLEST_TRUSTED = 10
 REPRODUCED = 16
 """Trusted examples whose features a loaded auditor must find again."""
@@ -61,7 +64,7 @@ class Auditor:
 
     Args:
         task: The model and its behaviour.
-        detector: How anomalous an input is; by default the coupling of gradients.
+        detector: How anomalous an input is; by default what trusted gradients leave unexplained.
         calibrator: Accepted error rates.
         sampling_share: Share of each trusted class that a sampler takes its gradients on, or a preconditioner its
             curvature, if it is not given examples of its own; these are not scored against.
@@ -266,6 +269,7 @@ class Auditor:
             "model_sha256": self.task.model_sha256(),
             "trusted_sha256": self.reference.sha256(),
             "trusted_ids": list(self.reference.ids),
+            "layers": list(self.detector.trusted.layers),
             "health": None if self.health is None else vars(self.health),
             "versions": versions(),
         }
@@ -273,7 +277,7 @@ class Auditor:
     def _restore(self, folder: Path, config: dict[str, Any]) -> None:
         tensors = load_file(folder / "trusted.safetensors")
         self.reference = Examples(x=tensors["x"], y=tensors.get("y"), ids=tuple(config["trusted_ids"]))
-        layers = {name.removeprefix("features."): v for name, v in tensors.items() if name.startswith("features.")}
+        layers = {name: tensors[f"features.{name}"] for name in config["layers"]}
         self.health = None if config["health"] is None else ChainHealth.from_plain(config["health"])
         self.trusted_scores = self.detector.fit(Features(layers, tensors["predictions"])).trusted_scores()
         self._folder = folder / "features"
@@ -318,6 +322,17 @@ def _check_number(trusted: Examples) -> None:
         raise DataError(
             f"{len(trusted)} trusted examples to score against are too few; "
             f"give at least {SMALLEST_TRUSTED}, better hundreds."
+        )
+    distinct = len({row.numpy().tobytes() for row in trusted.x})
+    if distinct < SMALLEST_TRUSTED:
+        raise DataError(
+            f"only {distinct} of {len(trusted)} trusted examples are different; give at least {SMALLEST_TRUSTED}."
+        )
+    if distinct < DISTINCT * len(trusted):
+        logger.warning(
+            "only %d of %d trusted examples are different; copies vouch for one another, so p-values are too small.",
+            distinct,
+            len(trusted),
         )
 
 

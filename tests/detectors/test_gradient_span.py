@@ -137,11 +137,53 @@ def test_gradients_of_zero_here_and_there_leave_every_score_a_number():
     assert fitted.trusted_scores().isfinite().all()
 
 
-def test_a_gradient_of_zero_is_explained_by_nothing():
+def test_a_gradient_of_zero_leaves_nothing_to_explain_but_is_short():
     fitted, inputs = GradientSpan().fit(layered(60, seed=0)), layered(20, seed=1)
     inputs.layers["telling"][0] = 0
-    assert fitted.unexplained(inputs)[0, 0] == 1
+    assert fitted.unexplained(inputs)[0, 0] == 0
     assert fitted.score(inputs).argmax() == 0
+
+
+def test_a_layer_that_wakes_up_for_an_input_is_unexplained():
+    """As a dormant branch that a trigger switches on."""
+    trusted, clean, odd = layered(100, seed=0), layered(200, seed=1), layered(50, seed=9)
+    for features in (trusted, clean, odd):
+        features.layers["branch"] = torch.zeros(len(features), 30)
+    odd.layers["branch"] = torch.randn(50, 30, generator=torch.Generator().manual_seed(0))
+    fitted = GradientSpan().fit(trusted)
+    assert (p_values(fitted.trusted_scores(), fitted.score(odd)) <= 0.01).all()
+    assert fitted.examine(odd, 1).by_layer[:, 2].min() > 1
+    assert (p_values(fitted.trusted_scores(), fitted.score(clean)) <= 0.05).double().mean() < 0.12
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-6])
+def test_a_layer_whose_gradient_always_points_the_same_way_says_nothing(noise):
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(30, generator=generator)
+
+    def drawn(n, seed):
+        features = layered(n, seed=seed)
+        scale = torch.rand(n, 1, generator=generator) + 0.5
+        features.layers["constant"] = scale * (direction + noise * torch.randn(n, 30, generator=generator))
+        return features
+
+    fitted = GradientSpan().fit(drawn(100, 0))
+    assert (p_values(fitted.trusted_scores(), fitted.score(drawn(200, 1))) <= 0.05).double().mean() < 0.12
+
+
+@pytest.mark.parametrize("n", [20, 50])
+def test_more_layers_than_examples_keep_the_rate(n):
+    """Small differences between n and n - 1 examples, alike in every layer, must not add up."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(m):
+        return Features({str(i): torch.randn(m, 20, generator=generator) for i in range(40)}, torch.arange(m) % 2)
+
+    realised = []
+    for _ in range(15):
+        fitted = GradientSpan().fit(drawn(n))
+        realised.append((p_values(fitted.trusted_scores(), fitted.score(drawn(100))) <= 0.1).double().mean())
+    assert torch.stack(realised).mean() < 0.13
 
 
 def test_the_scale_of_all_gradients_does_not_matter():
@@ -164,7 +206,15 @@ def test_too_few_to_explain_one_another_are_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"damping": 0.0}, {"damping": 1.0}, {"damping": float("nan")}, {"sharpness": 0.0}, {"reading": "x"}]
+    "wrong",
+    [
+        {"damping": 0.0},
+        {"damping": 1.0},
+        {"damping": 1e-12},
+        {"damping": float("nan")},
+        {"sharpness": 0.0},
+        {"reading": "x"},
+    ],
 )
 def test_settings_are_checked(wrong):
     with pytest.raises(SettingsError):

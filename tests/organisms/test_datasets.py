@@ -84,9 +84,20 @@ def test_a_hugging_face_dataset_is_read_shard_by_shard(tmp_path):
     assert found.x.shape == (4, 3, 32, 32)
 
 
+def test_shards_that_are_missing_or_damaged_are_named(tmp_path):
+    (tmp_path / "gtsrb").mkdir()
+    pq.write_table(pa.table({"image": [picture(1)], "label": [1]}), tmp_path / "gtsrb" / "train-00000-of-00002.parquet")
+    with pytest.raises(DataError, match="1 of 2 files"):
+        DATASETS["gtsrb"].load(tmp_path, "train")
+    table = pa.table({"image": [b"no image"], "label": [1]})
+    pq.write_table(table, tmp_path / "gtsrb" / "train-00001-of-00002.parquet")
+    with pytest.raises(DataError, match=r"train-00001-of-00002\.parquet: 'row 0'"):
+        DATASETS["gtsrb"].load(tmp_path, "train")
+
+
 @pytest.mark.parametrize(
     ("mode", "labels", "words"),
-    [("L", [0, 1], r"shape \[1, 32, 32\], not \[3, 32, 32\]"), ("RGB", [0, 43], "need labels, all below 43")],
+    [("L", [0, 1], r"shape \[1, 32, 32\], not \[3, 32, 32\]"), ("RGB", [0, 43], "need labels from 0 to 42")],
 )
 def test_images_of_another_dataset_are_refused(tmp_path, mode, labels, words):
     (tmp_path / "gtsrb").mkdir()

@@ -59,8 +59,9 @@ def over_sets(
 ) -> Row:
     """Mean figures over a number of trusted sets of one size."""
     found: list[Figures] = []
+    size = 0
     for trusted in sets:
-        fitted = replace(detector).fit(trusted)
+        size, fitted = len(trusted), replace(detector).fit(trusted)
         found.append(
             evaluate(
                 inputs,
@@ -73,7 +74,7 @@ def over_sets(
             )
         )
     return {
-        "n_trusted": len(trusted),
+        "n_trusted": size,
         "subsets": len(found),
         **{name: _mean(found, name) for name in found[0]},
     }

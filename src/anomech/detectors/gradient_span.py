@@ -34,6 +34,15 @@ NEGLIGIBLE = 1e-3
 SMALLEST = 3
 """Trusted examples below which one has no two others."""
 
+SMALLEST_SHARE = 1e-8
+"""Unexplained share below which all are equally small."""
+
+SILENT_UNIT = 0.1
+"""Unit of shares that are alike for all trusted examples, as in a layer on which their answers do not depend."""
+
+SMALLEST_DAMPING = 1e-9
+"""Below it, what is computed is rounding error."""
+
 Reading = Literal["both", "layers", "pattern"]
 READINGS = get_args(Reading)
 
@@ -56,7 +65,7 @@ class GradientSpan(Detector):
         damping: Share of a direction that counts as noise: the smaller, the less it takes to be explained.
         sharpness: Of the soft maximum: between the mean over the layers (towards 0) and their maximum.
         reading: "layers" for the first alone, "pattern" for the second, or "both".
-        left_out: Score of each trusted example among the others, `[n]`.
+        left_out: Score of each trusted example among the others in closed form, `[n]`.
     """
 
     features: FeatureExtractor = field(default_factory=GradientSketch)
@@ -66,8 +75,8 @@ class GradientSpan(Detector):
     left_out: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.damping < 1:
-            raise SettingsError(f"damping must lie between 0 and 1, got {self.damping}.")
+        if not SMALLEST_DAMPING <= self.damping < 1:
+            raise SettingsError(f"damping must lie between {SMALLEST_DAMPING} and 1, got {self.damping}.")
         if not 0 < self.sharpness < math.inf:
             raise SettingsError(f"sharpness must be positive and finite, got {self.sharpness}.")
         if self.reading not in READINGS:
@@ -85,15 +94,15 @@ class GradientSpan(Detector):
         gradients = [directions(trusted.layers[name]) for name in trusted.layers]
         self._directions = [rows for rows, _ in gradients]
         self._whiteners, shares = [], []
-        for rows, norms in gradients:
+        for rows in self._directions:
             exact = rows.double()
             matrix = whitener(exact, self.damping)
-            shares.append(torch.where(norms > 0, unexplained_by_others(exact, matrix, self.damping), 1.0))
+            shares.append(unexplained_by_others(exact, matrix, self.damping))
             self._whiteners.append(matrix.float())
         by_layer = torch.stack(shares)
-        self._layer_units = tail_units(by_layer)
+        self._layer_units = _spoken(tail_units(by_layer))
         self._patterns = _Patterns.of(by_layer, _lengths(gradients))
-        worst = self._soft_maximum(by_layer, tail_units_of_others(by_layer))
+        worst = self._soft_maximum(by_layer, _spoken(tail_units_of_others(by_layer)))
         readings = self._chosen(worst, self._patterns.left_out)
         self._units = tail_units(readings)
         self.left_out = _mean(readings, tail_units_of_others(readings))
@@ -109,7 +118,12 @@ class GradientSpan(Detector):
         return torch.cat([self._score(self._unexplained(block), block) for block in self._blocks(inputs)])
 
     def trusted_scores(self) -> Tensor:
-        """Score of each trusted example among the others, `[n]`; exact but for what is usual among all."""
+        """Score of each trusted example among the others, `[n]`; in closed form, but for what is usual among all.
+
+        Over as many layers as examples that small difference would add up; then they are fitted on the other folds.
+        """
+        if len(self.trusted) < self._patterns.width:
+            return super().trusted_scores()
         return self.left_out
 
     def unexplained(self, inputs: Features) -> Tensor:
@@ -145,12 +159,8 @@ class GradientSpan(Detector):
         return torch.stack({"both": [worst, pattern], "layers": [worst], "pattern": [pattern]}[self.reading])
 
     def _unexplained(self, gradients: list[Gradients]) -> Tensor:
-        return torch.stack(
-            [
-                torch.where(norms > 0, unexplained(rows, matrix), 1.0)
-                for (rows, norms), matrix in zip(gradients, self._whiteners, strict=True)
-            ]
-        )
+        pairs = zip(gradients, self._whiteners, strict=True)
+        return torch.stack([unexplained(rows, matrix) for (rows, _), matrix in pairs])
 
     def _coupling(self, gradients: list[Gradients]) -> Tensor:
         cosines = (rows @ trusted.T for (rows, _), trusted in zip(gradients, self._directions, strict=True))
@@ -190,11 +200,17 @@ class _Patterns:
         logarithms = _logarithms(shares, lengths, floor)
         # Rows that sum to 0, as they would around their mean, explain one another; quartiles are not a row's own doing.
         low, centre, high = logarithms.quantile(logarithms.new_tensor([0.25, 0.5, 0.75]), dim=0)
-        spread = torch.where(high > low, high - low, torch.inf)
+        # Shares fall by about 1 / n with one more example that explains, which is no difference between inputs.
+        spread = torch.where(high - low > 1 / len(logarithms), high - low, torch.inf)
         rows = _standardised(logarithms, centre, spread)
         matrix = whitener(rows, PATTERN_DAMPING)
         left_out = unexplained_by_others(rows, matrix, PATTERN_DAMPING).float()
         return cls(floor, centre, spread, matrix, left_out)
+
+    @property
+    def width(self) -> int:
+        """Numbers in a pattern."""
+        return len(self.whitener)
 
     def unexplained(self, shares: Tensor, lengths: Tensor) -> Tensor:
         """What trusted patterns leave unexplained of those of inputs, `[m]`."""
@@ -204,7 +220,7 @@ class _Patterns:
 
 def _logarithms(shares: Tensor, lengths: Tensor, floor: Tensor) -> Tensor:
     """`[m, 2 layers]`, float64."""
-    shares = shares.double().clamp_min(torch.finfo(torch.float32).tiny)
+    shares = shares.double().clamp_min(SMALLEST_SHARE)
     return torch.cat([shares, lengths.maximum(floor[:, None])]).log().T
 
 
@@ -219,8 +235,13 @@ def _lengths(gradients: list[Gradients]) -> Tensor:
     return torch.stack([norms for _, norms in gradients])
 
 
+def _spoken(units: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """With a unit for layers whose trusted shares are all alike: what differs from them is unexplained."""
+    centre, unit = units
+    return centre, torch.where(unit.isinf(), SILENT_UNIT, unit)
+
+
 def _mean(readings: Tensor, units: tuple[Tensor, Tensor]) -> Tensor:
     """`[m]` of readings `[kinds, m]`, each in units of its trusted tail."""
     centre, unit = units
-    mean: Tensor = ((readings - centre) / unit).mean(dim=0)
-    return mean
+    return ((readings - centre) / unit).mean(dim=0).float()

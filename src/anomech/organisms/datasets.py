@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial, reduce
@@ -73,7 +74,7 @@ class Dataset:
         """
         found = self._own_files(data, split, track) or self.published(data, split, track)
         if found.y is None or not 0 <= int(found.y.min()) <= int(found.y.max()) < self.classes:
-            raise DataError(f"{self.name} {split} images need labels, all below {self.classes}.")
+            raise DataError(f"{self.name} {split} images need labels from 0 to {self.classes - 1}.")
         if found.x.shape[1:] != self.shape:
             raise DataError(f"{self.name} {split} images have shape {list(found.x.shape[1:])}, not {list(self.shape)}.")
         return found
@@ -84,10 +85,25 @@ class Dataset:
             if (folder / split).is_dir():
                 return read_folder(folder / split, lambda _: self.classes, side=side, track=track)
             if shards := sorted(folder.rglob(f"{split}-*.parquet")):
-                named = track(shards, f"reading {self.name} {split}", len(shards))
-                joined = reduce(concatenate, (read_parquet(shard, side=side) for shard in named))
+                named = track(_complete(shards), f"reading {self.name} {split}", len(shards))
+                joined = reduce(concatenate, (_read_shard(shard, side) for shard in named))
                 return replace(joined, ids=tuple(f"{split}-{i:05d}" for i in range(len(joined))))
         return None
+
+
+def _complete(shards: list[Path]) -> list[Path]:
+    """Shards called `train-00000-of-00002.parquet`, all of which must be there."""
+    number = re.fullmatch(r".*-of-(\d+)", shards[0].stem)
+    if number and int(number[1]) != len(shards):
+        raise DataError(f"{shards[0].parent} has {len(shards)} of {int(number[1])} files; fetch the others.")
+    return shards
+
+
+def _read_shard(shard: Path, side: int) -> Examples:
+    try:
+        return read_parquet(shard, side=side)
+    except DataError as error:
+        raise DataError(f"{shard}: {error}") from error
 
 
 def load_cifar10(data: Path, split: Split, track: Track = silent) -> Examples:

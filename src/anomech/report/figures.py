@@ -75,7 +75,7 @@ def layer_plot(verdicts: Verdicts) -> Figure:
         data,
         x=_axis("Layer", tickvals=list(range(len(verdicts.layers))), ticktext=list(verdicts.layers))
         if len(verdicts.layers) <= NAMED_LAYERS
-        else _axis("Layer, from the first to the last", showticklabels=False),
+        else _axis("Layer, in the order of the model's parameters", showticklabels=False),
         y=_axis("How unusual"),
     )
 
