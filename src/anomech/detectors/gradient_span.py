@@ -163,8 +163,10 @@ class GradientSpan(Detector):
         return torch.stack([unexplained(rows, matrix) for (rows, _), matrix in pairs])
 
     def _coupling(self, gradients: list[Gradients]) -> Tensor:
-        cosines = (rows @ trusted.T for (rows, _), trusted in zip(gradients, self._directions, strict=True))
-        return torch.as_tensor(sum(cosines)) / len(gradients)
+        total = torch.zeros(len(gradients[0][1]), len(self.trusted))
+        for (rows, _), trusted in zip(gradients, self._directions, strict=True):
+            total.addmm_(rows, trusted.T)
+        return total / len(gradients)
 
     def _soft_maximum(self, shares: Tensor, units: tuple[Tensor, Tensor]) -> Tensor:
         """Over the layers, `[m]`, of shares `[layers, m]`, each in units of its trusted tail."""
