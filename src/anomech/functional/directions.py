@@ -21,16 +21,13 @@ def directions(a: Tensor) -> tuple[Tensor, Tensor]:
 
     Gradients of sure answers are tiny; nothing underflows.
     """
-    largest = a.abs().amax(dim=1, keepdim=True)
-    scaled = a / largest.clamp_min(torch.finfo(a.dtype).tiny)
-    norms = scaled.norm(dim=1, keepdim=True)
-    unit = scaled / norms.clamp_min(torch.finfo(a.dtype).tiny)
-    return unit.float(), (norms.double() * largest.double())[:, 0]
+    unit, norms = _unit(a)
+    return unit.float(), norms
 
 
 def mean_direction(b: Tensor) -> Tensor:
     """Mean of the directions of the rows, float64 `[d]`."""
-    return _unit(b).mean(dim=0)
+    return _unit(b.double())[0].mean(dim=0)
 
 
 class Centred(NamedTuple):
@@ -48,9 +45,9 @@ class Centred(NamedTuple):
 
 def centred_directions(a: Tensor, mean: Tensor) -> Centred:
     """Directions of the rows less a mean direction, float64 `[d]`."""
-    unit = _unit(a)
+    unit, _ = _unit(a.double())
     centred = (unit - mean) * a.any(dim=1, keepdim=True)
-    return Centred(_unit(centred).float(), centred.norm(dim=1).float())
+    return Centred(_unit(centred)[0].float(), centred.norm(dim=1).float())
 
 
 def leave_out(cosines: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
@@ -86,8 +83,10 @@ def scale_agreement(norms_a: Tensor, norms_b: Tensor) -> Tensor:
     return ratio.mul(2).div_(ratio.square_().add_(1))
 
 
-def _unit(a: Tensor) -> Tensor:
-    a = a.double()
-    scaled = a / a.abs().amax(dim=1, keepdim=True).clamp_min(TINY)
-    unit: Tensor = scaled / scaled.norm(dim=1, keepdim=True).clamp_min(TINY)
-    return unit
+def _unit(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of unit norm in their own precision, and the norms that they had, float64 `[m]`."""
+    largest = a.abs().amax(dim=1, keepdim=True)
+    scaled = a / largest.clamp_min(torch.finfo(a.dtype).tiny)
+    norms = scaled.norm(dim=1, keepdim=True)
+    unit = scaled / norms.clamp_min(torch.finfo(a.dtype).tiny)
+    return unit, (norms.double() * largest.double())[:, 0]
