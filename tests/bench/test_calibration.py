@@ -9,7 +9,8 @@ def test_every_scheme_keeps_its_rate_and_an_offline_detector_has_one(monkeypatch
     monkeypatch.setattr(calibration, "CLEAN", 200)
     monkeypatch.setattr(calibration, "FOLDS", 3)
     monkeypatch.setattr(calibration, "RATES", (0.1,))
-    monkeypatch.setattr(calibration, "DETECTORS", {"mahalanobis": Mahalanobis(), "que (offline)": QuantumEntropy()})
+    chosen = {"mahalanobis": Mahalanobis(), "que (offline)": QuantumEntropy()}
+    monkeypatch.setattr(calibration, "detectors", lambda: chosen)
     rows = list(calibration.rows(Setup()))
     assert [(row["detector"], row["scheme"]) for row in rows] == [
         *(("mahalanobis", scheme) for scheme in calibration.SCHEMES),

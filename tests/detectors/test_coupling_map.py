@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -84,3 +87,8 @@ def test_without_umap_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("anomech.detectors.coupling_map.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r'umap-learn; pip install "anomech\[umap\]"'):
         CouplingMap()
+
+
+def test_without_umap_everything_else_starts():
+    program = "import sys; sys.modules['umap'] = None; import anomech.cli.main"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
