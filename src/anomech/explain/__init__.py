@@ -1,0 +1,1 @@
+"""What in an input the verdict rests on."""
