@@ -140,4 +140,5 @@ def _load(folder: Path, kind: str, **options: Any) -> Any:
         )
     except Exception as error:  # damaged files make transformers raise errors of many kinds
         cause = textwrap.shorten(str(error), 300)
-        raise ModelError(f"{folder} is not a usable language model ({cause}); make it again.") from error
+        what = "tokenizer" if kind == "AutoTokenizer" else "language model"
+        raise ModelError(f"{folder} holds no usable {what} ({cause}); save it there again.") from error

@@ -111,7 +111,8 @@ def _messages(where: str, messages: list[Any]) -> Messages:
                 f"the prompt in {where} holds a message without text for its `role` and `content`; "
                 'write each as {"role": "user", "content": "..."}.'
             )
-    _text(where, "prompt", messages[-1]["content"])
+        if message["content"] or message is messages[-1]:
+            _text(where, "prompt", message["content"])
     return messages
 
 
@@ -122,4 +123,6 @@ def _text(where: str, column: str, value: Any) -> str:
         raise DataError(f"the {column} in {where} is a {type(value).__name__}; give text.")
     if not value.strip():
         raise DataError(f"the {column} in {where} is empty; fill it in or remove the row.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise DataError(f"the {column} in {where} holds half of a character; correct it.")
     return value
