@@ -1,6 +1,8 @@
 """Language models from the command line to the report; their tokenizer has no pad token and their prompts no labels."""
 
 import json
+import shutil
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -137,3 +139,20 @@ def test_detectors_of_gradients_and_of_losses_read_language_models(anomech, comm
     result = anomech(*command("audit", "inputs", trusted=many, detector=detector, set=setting))
     assert result.status in (0, 1), result.err
     assert len(verdicts("audit")) == 4
+
+
+def test_without_transformers_one_sentence_says_what_to_install(refused, command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    refused(*command("audit", "trusted", "inputs"), words=r'to load it, pip install "anomech\[hf\]"')
+
+
+def test_a_folder_without_a_tokenizer(refused, command, folder, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(folder / name, bare)
+    refused(*command("audit", "trusted", "inputs", model=bare), words="bare holds no usable tokenizer")
+    (bare / "model.safetensors").unlink()
+    refused(
+        *command("audit", "trusted", "inputs", model=bare), words="bare holds no weights; add its model.safetensors"
+    )

@@ -153,7 +153,8 @@ def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) 
     """Say what the run will take; returns its auditor, to be fitted."""
     check_replaceable(out)
     auditor = run.auditor(task)
-    predicted = estimate(task, auditor.detector.features, trusted, inputs, block=BLOCK)
+    tokens = min(inputs, CARDS) * run.new_tokens if isinstance(task, CausalLMTask) else 0
+    predicted = estimate(task, auditor.detector.features, trusted, inputs + tokens, block=BLOCK)
     if predicted.seconds > QUICK:
         messages.print(f"[dim]{len(trusted):,} trusted examples, {inputs:,} inputs: {predicted}[/dim]", soft_wrap=True)
     for folder in (out, Path(tempfile.gettempdir())):

@@ -42,6 +42,10 @@ class CausalLMTask(Task):
         values = torch.stack([firmness, F.softplus(-firmness)], dim=2)
         return (values * counted[..., None]).sum(1) / counted.sum(1)[:, None]
 
+    def run(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Outputs of one batch, which is run without the padding that all of it has."""
+        return super().run(model, _trimmed(x))
+
     def check_labels(self, examples: Examples) -> None:
         """Raises DataError unless every input has a prompt, then a completion, then at most padding."""
         _check_shape(examples.x)
@@ -115,6 +119,14 @@ def _check_shape(x: Tensor) -> None:
             f"inputs of a language model are int64 [n, 2, length], got {x.dtype} {list(x.shape)}; "
             "build them with join_tokens."
         )
+
+
+def _trimmed(x: Tensor) -> Tensor:
+    """Without what is padding in every input of the batch; as it is where `torch.func` hides the values."""
+    try:
+        return x[:, :, : 1 + int((x[:, 1] != PADDING).any(0).nonzero().max())]
+    except RuntimeError:
+        return x
 
 
 def _first(completed: Tensor) -> int:
