@@ -96,7 +96,7 @@ def _encoded(row: Prompt, tokenizer: Tokenizer) -> list[int]:
 
 
 def _check_tokens(row: Prompt, prompt: list[int], answer: list[int] | None, new_tokens: int, config: Any) -> None:
-    context = getattr(config, "max_position_embeddings", math.inf)
+    context = getattr(config, "max_position_embeddings", None) or math.inf
     taken = len(prompt) + (new_tokens if answer is None else len(answer))
     if not prompt or answer == []:
         raise DataError(f"the {'completion' if prompt else 'prompt'} in {row.where} has no tokens; remove the row.")
