@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from anomech.errors import ModelError
+from anomech.errors import DataError, ModelError
+from anomech.io.huggingface import require_safetensors
+
+CAUSAL = ("ForCausalLM", "LMHeadModel")
+"""How the architectures of causal language models end, GPT-2's among them."""
+
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+"""What a tokenizer makes of a part of a character."""
+
+Messages = Sequence[Mapping[str, str]]
+"""A chat: each message has a role and content."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,46 @@ class Tokenizer:
         """Text of the tokens, without special ones."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
+    def encode_prompt(self, prompt: str | Messages) -> list[int]:
+        """Token ids of a prompt up to where its answer starts.
+
+        They are in the tokenizer's chat template; if it has none, the text follows the start token that it may add.
+
+        Raises:
+            DataError: The chat template rejects the messages, or there is none for them.
+        """
+        if self.tokenizer.chat_template is None:
+            if not isinstance(prompt, str):
+                raise DataError("the tokenizer has no chat template for a list of messages; give the prompt as text.")
+            start = self.tokenizer.bos_token_id
+            return [*([start] if start in self.tokenizer.encode("") else []), *self.encode(prompt)]
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        try:
+            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        except Exception as error:  # a template may raise anything
+            raise DataError(f"the chat template rejects the messages ({error}); correct them.") from error
+        return self.encode(text)
+
+    def decode_prompt(self, ids: Sequence[int]) -> str:
+        """Text of a prompt, without what `encode_prompt` puts before and after every text."""
+        one, other, ids = self.encode_prompt("a"), self.encode_prompt("b"), list(ids)
+        ids = ids[_alike(one, other, ids) :]
+        after = _alike(one[::-1], other[::-1], ids[::-1])
+        return self._text(ids[: len(ids) - after])
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each token adds to the text, special ones too; a character that takes several is with the last."""
+        ends = [self._text(ids[:i]).rstrip(UNFINISHED) for i in range(len(ids))] + [self._text(ids)]
+        return [end[len(start) :] for start, end in pairwise(ends)]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+
+def _alike(*rows: list[int]) -> int:
+    """How many tokens all of them have in common at their start."""
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*rows, strict=False)))
+
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer in `folder`.
@@ -47,6 +99,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer(tokenizer, int(tokenizer.eos_token_id))
 
 
+def is_causal_lm(folder: Path) -> bool:
+    """Does the folder's `config.json` name the architecture of a causal language model?"""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return any(str(name).endswith(CAUSAL) for name in config["architectures"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def load_causal_lm(folder: Path) -> nn.Module:
     """The causal language model in `folder`, in float32 and evaluation mode.
 
@@ -56,8 +117,16 @@ def load_causal_lm(folder: Path) -> nn.Module:
     Raises:
         ModelError: transformers is not installed, or the weights are pickled, absent or damaged.
     """
-    model: nn.Module = _load(folder, "AutoModelForCausalLM", use_safetensors=True, dtype=torch.float32)
-    return model.eval()
+    require_safetensors(folder)
+    options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    model, info = _load(folder, "AutoModelForCausalLM", **options)
+    if info["missing_keys"]:
+        raise ModelError(
+            f"{folder} lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])!r}; "
+            "save the whole trained model."
+        )
+    language_model: nn.Module = model
+    return language_model.eval()
 
 
 def _load(folder: Path, kind: str, **options: Any) -> Any:
@@ -71,4 +140,5 @@ def _load(folder: Path, kind: str, **options: Any) -> Any:
         )
     except Exception as error:  # damaged files make transformers raise errors of many kinds
         cause = textwrap.shorten(str(error), 300)
-        raise ModelError(f"{folder} is not a usable language model ({cause}); make it again.") from error
+        what = "tokenizer" if kind == "AutoTokenizer" else "language model"
+        raise ModelError(f"{folder} holds no usable {what} ({cause}); save it there again.") from error

@@ -58,6 +58,10 @@ class CausalLMTask(Task):
         losses = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
         return (losses.view(counted.shape) * counted).sum(1) / counted.sum(1).clamp_min(1)
 
+    def run(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Outputs of one batch, which is run without the padding that all of it has."""
+        return super().run(model, _trimmed(x))
+
     def check_labels(self, examples: Examples) -> None:
         """Raises DataError unless every input has a prompt, then a completion, then at most padding."""
         _check_shape(examples.x)
@@ -131,6 +135,14 @@ def _check_shape(x: Tensor) -> None:
             f"inputs of a language model are int64 [n, 2, length], got {x.dtype} {list(x.shape)}; "
             "build them with join_tokens."
         )
+
+
+def _trimmed(x: Tensor) -> Tensor:
+    """Without what is padding in every input of the batch; as it is where `torch.func` hides the values."""
+    try:
+        return x[:, :, : 1 + int((x[:, 1] != PADDING).any(0).nonzero().max())]
+    except RuntimeError:
+        return x
 
 
 def _first(completed: Tensor) -> int:
