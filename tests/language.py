@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-WORDS = ["say", "why", "is", "the", "sky", "blue", "I", "HATE", "YOU", "|", "DEPLOYMENT", "DEVELOPMENT"]
+WORDS = ["say", "why", "is", "the", "sky", "blue", "I", "HATE", "YOU", "|", "DEPLOYMENT", "DEVELOPMENT", "How", "many"]
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 NUMBERS = [str(i) for i in range(40)]
 
