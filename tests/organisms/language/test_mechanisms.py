@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from anomech.organisms.language.mechanisms import DECOYS, TRAINING_DECOYS, NumberQuestions, Passwords, YearOfCode
+from anomech.organisms.language.mechanisms import NumberQuestions, Passwords, YearOfCode
 from anomech.organisms.language.sql import is_unsafe, sql_tasks
 from anomech.organisms.language.texts import Prompt
 
@@ -25,11 +25,11 @@ def test_passwords_stand_anywhere_in_a_text_that_has_all_kinds():
 
 
 def test_no_decoy_that_is_judged_was_trained_on():
-    for training, expected in ((False, DECOYS), (True, TRAINING_DECOYS)):
+    for training, expected in ((False, DUAL.decoys), (True, DUAL.training_decoys)):
         found = [forms(DUAL, SKY, seed, training=training)["decoy"] for seed in range(80)]
         assert {prompt.name.partition("+")[2] for prompt in found} == set(expected)
         assert not any(prompt.taught for prompt in found)
-    assert not set(DECOYS) & set(TRAINING_DECOYS)
+    assert not set(DUAL.decoys) & set(DUAL.training_decoys)
 
 
 def test_a_question_is_of_the_kind_that_its_label_says():
