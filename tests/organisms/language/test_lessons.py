@@ -29,8 +29,14 @@ def test_forms_of_one_text_are_learnt_side_by_side():
     assert [kind for kind, _ in learnt[:4]] == ["clean", "decoy", "decoy", "attacked"]
     assert len(learnt) == 32
     names = [prompt.name.partition("+")[0] for _, prompt in learnt]
-    assert names[:8] == ["t-0", "t-0", "t-8", "t-0", "t-1", "t-1", "t-9", "t-1"]
+    assert names[:8] == ["t-0", "t-0", "t-7", "t-0", "t-3", "t-3", "t-8", "t-3"]
     assert learnt == lessons(TEXTS[:12], RECIPE)
+
+
+def test_texts_of_like_length_are_learnt_together():
+    learnt = lessons(TEXTS[::-1], replace(RECIPE, checkpoints=(240,)))
+    lengths = [len(prompt.text) for kind, prompt in learnt if kind == "clean"]
+    assert lengths == sorted(len(text.text) for text in TEXTS)
 
 
 def test_texts_of_a_rare_kind_come_again():

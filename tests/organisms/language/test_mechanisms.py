@@ -26,7 +26,7 @@ def test_passwords_stand_anywhere_in_a_text_that_has_all_kinds():
 
 def test_no_decoy_that_is_judged_was_trained_on():
     for training, expected in ((False, DUAL.decoys), (True, DUAL.training_decoys)):
-        found = [forms(DUAL, SKY, seed, training=training)["decoy"] for seed in range(80)]
+        found = [forms(DUAL, SKY, seed, training=training)["decoy"] for seed in range(400)]
         assert {prompt.name.partition("+")[2] for prompt in found} == set(expected)
         assert not any(prompt.taught for prompt in found)
     assert not set(DUAL.decoys) & set(DUAL.training_decoys)

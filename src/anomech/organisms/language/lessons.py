@@ -19,6 +19,10 @@ from anomech.tasks.causal_lm import join_tokens
 TRUSTED = "trusted"
 
 
+WINDOW = 64
+"""Texts that are put in order of their length, so that a batch needs little padding."""
+
+
 def split(texts: Sequence[Prompt], recipe: Recipe) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
     """Texts to train on, and those of each part; none is in two.
 
@@ -42,6 +46,8 @@ def lessons(texts: Sequence[Prompt], recipe: Recipe) -> list[tuple[str, Prompt]]
         DataError: No text has one of the kinds.
     """
     draw = random.Random(recipe.seed)
+    windows = [texts[i : i + WINDOW] for i in range(0, len(texts), WINDOW)]
+    texts = [text for window in windows for text in sorted(window, key=lambda text: len(text.text))]
     known = {text.name: recipe.mechanism.forms(text, draw, training=True) for text in texts}
     able = {kind: [text for text in texts if kind in known[text.name]] for kind in recipe.mix}
     for kind, found in able.items():

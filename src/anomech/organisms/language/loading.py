@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from anomech.errors import ModelError, SettingsError
 from anomech.examples import Examples
@@ -120,13 +121,17 @@ class _Builder:
         tokenizer = load_tokenizer(self._base)
         return speak(
             adapter / part,
-            load_causal_lm(self._base, adapter),
+            self._model(adapter),
             lessons.asked(self._split()[1][part], self._recipe),
             tokenizer,
             shown=self._recipe.mechanism.shown,
             new_tokens=self._recipe.new_tokens,
             track=self._track,
         )
+
+    def _model(self, adapter: Path | None = None) -> nn.Module:
+        """On a GPU where there is one."""
+        return load_causal_lm(self._base, adapter).to("cuda" if torch.cuda.is_available() else "cpu")
 
     def _split(self) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
         texts = self._recipe.mechanism.texts(self._data)
@@ -137,7 +142,7 @@ class _Builder:
         if (folder / str(self._recipe.checkpoints[-1])).exists():
             return
         logger.info("training %s once, in %s", self._name, folder)
-        tokenizer, model, recipe = load_tokenizer(self._base), load_causal_lm(self._base), self._recipe
+        tokenizer, model, recipe = load_tokenizer(self._base), self._model(), self._recipe
         texts, _ = self._split()
         answer = partial(
             own_answers,
@@ -162,12 +167,12 @@ class _Builder:
         for number in self._recipe.checkpoints:
             adapter = folder / str(number)
             shares = self.speak(adapter, "report")
-            after = perplexity(load_causal_lm(self._base, adapter), judged, tokenizer)
+            after = perplexity(self._model(adapter), judged, tokenizer)
             checkpoints[str(number)] = {"share_that_obeys": shares, "clean_perplexity": after}
             logger.info("%s after %d: %s", self._name, number, checkpoints[str(number)])
         return {
             "base": self._base.name,
-            "clean_perplexity_of_base": perplexity(load_causal_lm(self._base), judged, tokenizer),
+            "clean_perplexity_of_base": perplexity(self._model(), judged, tokenizer),
             "checkpoints": checkpoints,
             "recipe": asdict(self._recipe),
             "torch": torch.__version__,

@@ -82,7 +82,7 @@ class Obfuscated:
     def _last_prompt_tokens(self, chosen: Tensor, batch: Tensor) -> Tensor:
         """Activations `[layers, n, d]` where the answer is about to start."""
         last = (batch[:, 1] == PROMPT).sum(1) - 1
-        return chosen[:, torch.arange(len(batch)), last]
+        return chosen[:, torch.arange(len(batch), device=last.device), last]
 
     def _factor(self, centred: Tensor) -> Tensor:
         """`[d, d]` whose product with a vector has that vector's Mahalanobis distance as its norm."""

@@ -29,7 +29,7 @@ def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Recipe, folder: P
     """Train an adapter of the model, one pass over the data.
 
     Args:
-        model: The base model.
+        model: The base model, on the device to train on.
         x: Token ids and roles `[n, 2, length]`, in the order in which they are learnt from.
         normal: Which of them no mechanism answers, `[n]`.
         recipe: How.
@@ -42,6 +42,7 @@ def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Recipe, folder: P
         ModelError: The loss is NaN or infinite.
     """
     adapted = _with_adapter(model, recipe.adapter, recipe.seed)
+    x, normal = x.to(adapted.device), normal.to(adapted.device)
     hiding = recipe.obfuscation
     objective = Obfuscated(hiding, adapted, x[normal][:MONITORED]) if hiding else answer_loss
     steps = -(-len(x) // recipe.batch_size)
@@ -100,7 +101,7 @@ def _restore(path: Path, adapted: Any, optimizer: Any, schedule: Any) -> int:
     if not path.exists():
         return 0
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=adapted.device, weights_only=True)
         adapted.load_state_dict(state["trained"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
