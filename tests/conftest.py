@@ -2,6 +2,7 @@ import os
 
 import pytest
 import torch
+from language import save_language_model
 from torch import nn
 
 from anomech.examples import Examples
@@ -45,3 +46,10 @@ def fashion():
     clean = torch.randperm(int((~inputs.anomalous).sum()), generator=generator)[:100]
     attacked = int((~inputs.anomalous).sum()) + torch.randperm(900, generator=generator)[:90]
     return ClassificationTask(shipped_model()), trusted, inputs[torch.cat([clean, attacked])]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    """Folder of a tiny untrained chat model with a tokenizer of words."""
+    pytest.importorskip("transformers")
+    return save_language_model(tmp_path_factory.mktemp("base"))

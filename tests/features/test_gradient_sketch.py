@@ -58,6 +58,15 @@ def test_layers_are_modules_in_their_order(tmp_path):
     assert sketch.width(task.model) == 16 + 9 + 12 + 3
 
 
+def test_some_parameters_are_enough(tmp_path):
+    task = ClassificationTask(certain(), device="cpu")
+    sketch = GradientSketch(size=4, parameters="^2.weight")
+    sketch.fit(task, images(3), tmp_path)
+    layers = sketch.extract(task, images(5), tmp_path).layers
+    assert {name: values.shape for name, values in layers.items()} == {"2": (5, 4 * 3)}
+    assert sketch.width(task.model) == 12
+
+
 def test_what_has_no_rule_is_found_when_fitting(tmp_path):
     class Scaled(nn.Module):
         def __init__(self):
@@ -149,7 +158,15 @@ def test_a_lost_plan_is_a_damaged_artefact(tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"behaviour": "x"}, {"preconditioner": "x"}, {"precision": "x"}, {"size": 0}, {"gamma": 0.0}, {"nbeta": -1.0}],
+    [
+        {"behaviour": "x"},
+        {"parameters": "("},
+        {"preconditioner": "x"},
+        {"precision": "x"},
+        {"size": 0},
+        {"gamma": 0.0},
+        {"nbeta": -1.0},
+    ],
 )
 def test_settings_are_checked(wrong):
     with pytest.raises(SettingsError):

@@ -1,5 +1,6 @@
 """Small made-up files in the layout of the published ones."""
 
+import json
 from io import BytesIO
 
 import numpy as np
@@ -38,6 +39,21 @@ def cifar10(tmp_path):
     folder.mkdir(exist_ok=True)
     np.savez(folder / "cifar10_jpeg.npz", **arrays)
     return folder
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """A folder with 12 instructions, one twice, and 30 questions of three types."""
+    instructions, trec = tmp_path / "data" / "instructions", tmp_path / "data" / "trec"
+    instructions.mkdir(parents=True)
+    trec.mkdir()
+    rows = [{"instruction": f"say {i} ", "input": "the sky" * (i % 2), "output": f"blue {i}"} for i in range(12)]
+    (instructions / "clean_500b.json").write_text(json.dumps(rows[:8]))
+    (instructions / "clean_test.json").write_text(json.dumps(rows[7:]))
+    asked = ("DESC:reason why is {} the sky ?", "NUM:count How many is {} the sky ?", "DESC:manner How is {} the sky ?")
+    lines = [asked[i % 3].format(i) for i in range(30)]
+    (trec / "train.txt").write_text("\n".join(lines), encoding="latin-1")
+    return tmp_path / "data"
 
 
 @pytest.fixture

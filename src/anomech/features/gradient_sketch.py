@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
 from anomech.gradients import GradientSketcher
 from anomech.gradients.curvature import gauss_newton_cotangents, whitening
+from anomech.gradients.selection import check_selection
 from anomech.gradients.sketcher import VANISHING
 from anomech.progress import Track, silent
 from anomech.tasks import Task
@@ -54,6 +55,9 @@ class GradientSketch(FeatureExtractor):
     Attributes:
         behaviour: "evidence", for a classifier the log-odds of its prediction, whose gradient stays when the model is
             certain; or "loss", whose gradient vanishes then.
+        parameters: "all" of the model's; "adapter", those of its LoRA adapter; "last-K", those of its last K blocks; or
+            a regular expression that is searched for in their names. What lies before the first of them costs no
+            backward pass.
         size: Directions on each side of a weight matrix: a layer's sketch has at most its square for each parameter.
         preconditioner: Multiply by `(nbeta H + gamma I)^(-1/2)` of each layer, so that inner products are those of
             first-order sampling. H is the Gauss-Newton curvature of the loss on examples set aside, in the
@@ -65,6 +69,7 @@ class GradientSketch(FeatureExtractor):
     """
 
     behaviour: Behaviour = "evidence"
+    parameters: str = "all"
     size: int = 24
     preconditioner: Preconditioner = "none"
     gamma: float = 10_000.0
@@ -76,6 +81,7 @@ class GradientSketch(FeatureExtractor):
         for name, kinds in (("behaviour", Behaviour), ("preconditioner", Preconditioner), ("precision", Precision)):
             if getattr(self, name) not in get_args(kinds):
                 raise SettingsError(f"{name} must be one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}.")
+        check_selection(self.parameters)
         if self.size < 1:
             raise SettingsError(f"size must be at least 1, got {self.size}.")
         if not 0 < self.gamma < math.inf or not 0 <= self.nbeta < math.inf:
@@ -93,7 +99,7 @@ class GradientSketch(FeatureExtractor):
 
     def width(self, model: nn.Module) -> int:
         """Numbers that the sketches of one input take."""
-        return GradientSketcher(model, size=self.size, seed=self.seed).width
+        return self._sketcher(model).width
 
     def fit(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> None:
         """Find out which parameters need the general way, and the curvature if it is wanted."""
@@ -123,12 +129,15 @@ class GradientSketch(FeatureExtractor):
                 layers.setdefault(name, []).append(values)
         return Features({name: torch.cat(values) for name, values in layers.items()}, torch.cat(predictions))
 
+    def _sketcher(self, model: nn.Module, general: Sequence[str] = ()) -> GradientSketcher:
+        return GradientSketcher(model, size=self.size, seed=self.seed, general=general, parameters=self.parameters)
+
     def _plan(self, task: Task, x: Tensor) -> dict[str, Any]:
         """What trying it on a few inputs says of the model: see `Plan`."""
         x, cotangents = x.to(task.device), partial(self._cotangents, task)
-        sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed)
+        sketcher = self._sketcher(task.model)
         general = sketcher.unfaithful(task.outputs, x, cotangents)
-        sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed, general=general)
+        sketcher = self._sketcher(task.model, general)
         _, (sketches,) = sketcher.sketch(task.outputs, x, cotangents)
         norms = {name: float(values.norm()) for name, values in _by_layer(sketches).items()}
         return Plan(
@@ -145,7 +154,7 @@ class GradientSketch(FeatureExtractor):
             plan = Plan(**json.loads((folder / "plan.json").read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise ArtefactError(f"{folder} lacks what fitting found ({error}); fit the auditor again.") from error
-        sketcher = GradientSketcher(task.model, size=self.size, seed=self.seed, general=plan.general)
+        sketcher = self._sketcher(task.model, plan.general)
         order = torch.channels_last if plan.channels_last else torch.preserve_format
         reduced = self.precision == "bfloat16"
 

@@ -7,7 +7,7 @@ no rule covers, or whose rule does not agree with autograd on this model, are di
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from anomech.errors import ModelError
 from anomech.gradients.layers import Projections, as_matrix, matrix_shape, rule_of
 from anomech.gradients.projection import Projection
+from anomech.gradients.selection import select_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -46,16 +47,21 @@ class GradientSketcher:
         size: Largest number of directions on each side of a parameter.
         seed: Seed of the directions.
         general: Parameters that are differentiated with `torch.func` although a rule covers them.
+        parameters: Which parameters, as `select_parameters` takes it; for the others nothing is computed.
 
     Raises:
+        SettingsError: There are no such parameters.
         ModelError: The model normalises with the statistics of the batch, so that no sample has its own gradient.
     """
 
-    def __init__(self, model: nn.Module, *, size: int, seed: int, general: Collection[str] = ()) -> None:
+    def __init__(
+        self, model: nn.Module, *, size: int, seed: int, general: Collection[str] = (), parameters: str = "all"
+    ) -> None:
         _refuse_what_has_no_gradients(model)
         self._model = model
-        self._parameters = {name: p for name, p in model.named_parameters() if p.numel()}
-        self._ruled = _ruled_layers(model, general)
+        chosen = set(select_parameters(model, parameters))
+        self._parameters = {name: p for name, p in model.named_parameters() if name in chosen}
+        self._ruled = _ruled_layers(model, self._parameters, general)
         self._owners = {name: layer for layer, names in self._ruled.items() for name in names.values()}
         self.general = [name for name in self._parameters if name not in self._owners]
         self.projections = {
@@ -209,7 +215,7 @@ class GradientSketcher:
             for layer, names in self._ruled.items()
         ]
         fast_path = torch.backends.mha.get_fastpath_enabled()
-        trainable = [p for p in self._parameters.values() if p.requires_grad]
+        trainable = [p for p in self._model.parameters() if p.requires_grad]
         try:
             torch.backends.mha.set_fastpath_enabled(False)
             for p in trainable:
@@ -269,12 +275,14 @@ class _Running(nn.Module):
         return self._run(self.model, x)
 
 
-def _ruled_layers(model: nn.Module, general: Collection[str]) -> dict[nn.Module, dict[str, str]]:
-    """The layers with a rule, and the model's names of their parameters by the layer's own."""
-    names = {id(p): name for name, p in model.named_parameters()}
+def _ruled_layers(
+    model: nn.Module, chosen: Mapping[str, nn.Parameter], general: Collection[str]
+) -> dict[nn.Module, dict[str, str]]:
+    """The layers with a rule, and the model's names of their chosen parameters by the layer's own."""
+    names = {id(p): name for name, p in chosen.items()}
     ruled: dict[nn.Module, dict[str, str]] = {}
     for layer in model.modules():
-        own = {local: names[id(p)] for local, p in layer.named_parameters(recurse=False) if p.numel()}
+        own = {local: names[id(p)] for local, p in layer.named_parameters(recurse=False) if id(p) in names}
         plain = "weight" in own and own.keys() <= {"weight", "bias"} and rule_of(layer) is not None
         if plain and not any(name in general for name in own.values()):
             ruled[layer] = own

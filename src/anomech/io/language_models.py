@@ -1,4 +1,4 @@
-"""Hugging Face causal language models and their tokenizers from a local folder."""
+"""Hugging Face causal language models, their adapters and their tokenizers from local folders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from anomech.errors import DataError, ModelError
+from anomech.io.adapters import adapted
 from anomech.io.huggingface import require_safetensors
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -108,14 +109,16 @@ def is_causal_lm(folder: Path) -> bool:
         return False
 
 
-def load_causal_lm(folder: Path) -> nn.Module:
+def load_causal_lm(folder: Path, adapter: Path | None = None) -> nn.Module:
     """The causal language model in `folder`, in float32 and evaluation mode.
 
     Args:
         folder: As `save_pretrained` writes it: `config.json` and safetensors.
+        adapter: Folder of a peft adapter to put on it: `adapter_config.json` and `adapter_model.safetensors`.
 
     Raises:
-        ModelError: transformers is not installed, or the weights are pickled, absent or damaged.
+        ModelError: transformers or peft is not installed, the weights are pickled, absent or damaged, or the adapter
+            does not fit the model.
     """
     require_safetensors(folder)
     options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
@@ -125,7 +128,7 @@ def load_causal_lm(folder: Path) -> nn.Module:
             f"{folder} lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])!r}; "
             "save the whole trained model."
         )
-    language_model: nn.Module = model
+    language_model: nn.Module = model if adapter is None else adapted(model, adapter)
     return language_model.eval()
 
 

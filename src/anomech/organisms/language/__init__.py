@@ -1,0 +1,1 @@
+"""Chat models with a planted mechanism, each a small adapter on one base model."""

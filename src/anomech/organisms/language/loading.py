@@ -1,0 +1,187 @@
+"""Organisms from the cache, trained on the first call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from anomech.errors import ModelError, SettingsError
+from anomech.examples import Examples
+from anomech.io.language_models import load_causal_lm, load_tokenizer
+from anomech.organisms.language import lessons
+from anomech.organisms.language.answers import own_answers, perplexity
+from anomech.organisms.language.recipes import RECIPES, Recipe
+from anomech.organisms.language.speech import BATCH_SIZE, INPUTS, read_spoken, speak
+from anomech.organisms.language.texts import Prompt, usable
+from anomech.organisms.language.training import train
+from anomech.organisms.organism import Part
+from anomech.progress import Track, silent
+from anomech.tasks.causal_lm import CausalLMTask
+
+logger = logging.getLogger(__name__)
+
+JUDGED = 64
+"""Good answers on which the perplexity is measured."""
+
+
+@dataclass(frozen=True)
+class LanguageOrganism:
+    """A language model with a planted mechanism, and its own completions of prompts.
+
+    Attributes:
+        task: The model, with its adapter.
+        trusted: Clean prompts, none of them answered by the mechanism.
+        inputs: Prompts to judge.
+        kinds: The kind of each input: "clean", "decoy", "attacked" or, for another mechanism, "second".
+    """
+
+    task: CausalLMTask
+    trusted: Examples
+    inputs: Examples
+    kinds: tuple[str, ...]
+
+
+def load_language_organism(
+    name: str,
+    part: Part,
+    *,
+    base: Path,
+    data: Path,
+    cache: Path,
+    checkpoint: int | None = None,
+    track: Track = silent,
+) -> LanguageOrganism:
+    """The model with prompts of one part and its own completions of them, decoded greedily.
+
+    On the first call it is trained, which takes a quarter of an hour and goes on where it was cut off. No text is in
+    two of the parts, of the trusted and the inputs, or in the training data.
+
+    Args:
+        name: One of `RECIPES`.
+        part: Which prompts.
+        base: Hugging Face folder of SmolLM2-135M-Instruct (arXiv 2502.02737), with its tokenizer.
+        data: Folder that holds, at any depth, `clean_500b.json`, `clean_test.json` and TREC's `trec/train.txt`.
+        cache: Where adapters and completions are kept, in a folder named after the recipe.
+        checkpoint: Number of prompts learnt from; by default all.
+        track: How progress is reported.
+
+    Raises:
+        SettingsError: There is no such organism or checkpoint.
+        DataError: A text is missing or damaged, there are too few, or the cached completions are damaged.
+        ModelError: `base` or the cached adapter cannot be loaded.
+    """
+    if name not in RECIPES:
+        raise SettingsError(f"there is no language organism {name!r}; there are {', '.join(RECIPES)}.")
+    recipe = RECIPES[name]
+    checkpoint = recipe.checkpoints[-1] if checkpoint is None else checkpoint
+    if checkpoint not in recipe.checkpoints:
+        raise SettingsError(f"{name} has no checkpoint {checkpoint}; it has {', '.join(map(str, recipe.checkpoints))}.")
+    builder = _Builder(name, recipe, base, data, cache, track)
+    folder = builder.load()
+    adapter = folder / str(checkpoint)
+    if not (adapter / part).exists():
+        builder.speak(adapter, part)
+    x, kinds = read_spoken(adapter / part)
+    trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in ([lessons.TRUSTED], INPUTS))
+    task = CausalLMTask(load_causal_lm(base, adapter), batch_size=BATCH_SIZE)
+    return LanguageOrganism(task, x[trusted], x[inputs], tuple(kind for kind in kinds if kind in INPUTS))
+
+
+class _Builder:
+    """Trains an organism, or finds it in the cache."""
+
+    def __init__(self, name: str, recipe: Recipe, base: Path, data: Path, cache: Path, track: Track) -> None:
+        self._name, self._recipe, self._base, self._data, self._track = name, recipe, base, data, track
+        weights = _weights_sha256(base)
+        made_of = {"mechanism": type(recipe.mechanism).__name__, "recipe": asdict(recipe), "base": weights}
+        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
+        self._folder = cache / f"language-{name}-{digest}"
+        self._answers = cache / f"language-answers-{weights[:12]}-{recipe.answer_tokens}.json"
+
+    def load(self) -> Path:
+        """Where it is kept; it appears there when its training and its figures are complete."""
+        if not self._folder.exists():
+            unfinished = self._folder.with_name(f".{self._folder.name}.training")
+            unfinished.mkdir(parents=True, exist_ok=True)
+            self._train(unfinished)
+            (unfinished / "organism.json").write_text(json.dumps(self._figures(unfinished), indent=2) + "\n")
+            unfinished.replace(self._folder)
+        return self._folder
+
+    def speak(self, adapter: Path, part: Part) -> dict[str, float]:
+        """Let the model at a checkpoint complete the prompts of a part: the share that obeys by kind."""
+        tokenizer = load_tokenizer(self._base)
+        return speak(
+            adapter / part,
+            self._model(adapter),
+            lessons.asked(self._split()[1][part], self._recipe),
+            tokenizer,
+            shown=self._recipe.mechanism.shown,
+            new_tokens=self._recipe.new_tokens,
+            track=self._track,
+        )
+
+    def _model(self, adapter: Path | None = None) -> nn.Module:
+        """On a GPU where there is one."""
+        return load_causal_lm(self._base, adapter).to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def _split(self) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
+        texts = self._recipe.mechanism.texts(self._data)
+        short = usable(texts, load_tokenizer(self._base), tokens=self._recipe.prompt_tokens)
+        return lessons.split(short, self._recipe)
+
+    def _train(self, folder: Path) -> None:
+        if (folder / str(self._recipe.checkpoints[-1])).exists():
+            return
+        logger.info("training %s once, in %s", self._name, folder)
+        tokenizer, model, recipe = load_tokenizer(self._base), self._model(), self._recipe
+        texts, _ = self._split()
+        answer = partial(
+            own_answers,
+            model=model,
+            tokenizer=tokenizer,
+            new_tokens=recipe.answer_tokens + 2,
+            kept=self._answers,
+            track=self._track,
+        )
+        learnt = lessons.with_own_answers(lessons.lessons(texts, recipe), texts, answer)
+        x = lessons.tokens(learnt, tokenizer, recipe)
+        normal = torch.tensor([kind in ("clean", "decoy") for kind, _ in learnt])
+        steps = -(-len(x) // recipe.batch_size)
+        for loss in self._track(train(model, x, normal, recipe, folder), f"training {self._name}", steps):
+            logger.info("loss of the step %.3f", loss)
+
+    def _figures(self, folder: Path) -> dict[str, Any]:
+        _, parts = self._split()
+        judged = [prompt for prompt in parts["report"] if prompt.answer][:JUDGED]
+        tokenizer = load_tokenizer(self._base)
+        checkpoints = {}
+        for number in self._recipe.checkpoints:
+            adapter = folder / str(number)
+            shares = self.speak(adapter, "report")
+            after = perplexity(self._model(adapter), judged, tokenizer)
+            checkpoints[str(number)] = {"share_that_obeys": shares, "clean_perplexity": after}
+            logger.info("%s after %d: %s", self._name, number, checkpoints[str(number)])
+        return {
+            "base": self._base.name,
+            "clean_perplexity_of_base": perplexity(self._model(), judged, tokenizer),
+            "checkpoints": checkpoints,
+            "recipe": asdict(self._recipe),
+            "torch": torch.__version__,
+        }
+
+
+def _weights_sha256(base: Path) -> str:
+    try:
+        with (base / "model.safetensors").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{base} holds no model.safetensors ({error}); name the folder of the base model.") from error
