@@ -55,7 +55,7 @@ GOOD = {"prompt": "One?"}
     ("lines", "words"),
     [
         ([], "no prompts; at least one is needed"),
-        ([GOOD, '{"prompt": "Tw'], r"line 2 is not JSON \(.*\); correct or remove it"),
+        ([GOOD, '{"prompt": "Tw'], r"line 2 is not JSON \(Unterminated string starting at\); correct or remove it"),
         ([GOOD, "[" * 100_000], "line 2 is not JSON"),
         ([GOOD, '"Two?"'], "line 2 is no object; write each row as"),
         ([GOOD, {"promt": "Two?"}], "line 2 has a column 'promt'; rename or remove it, the columns are prompt, comp"),

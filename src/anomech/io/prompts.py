@@ -73,7 +73,8 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
             try:
                 yield f"line {number}", json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise DataError(f"line {number} is not JSON ({error}); correct or remove it.") from error
+                cause = error.msg if isinstance(error, json.JSONDecodeError) else error
+                raise DataError(f"line {number} is not JSON ({cause}); correct or remove it.") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
