@@ -2,7 +2,7 @@ import os
 
 import pytest
 import torch
-from language import save_base
+from factories import save_language_model
 from torch import nn
 
 from anomech.examples import Examples
@@ -52,4 +52,4 @@ def fashion():
 def base(tmp_path_factory):
     """Folder of a tiny untrained chat model with a tokenizer of words."""
     pytest.importorskip("transformers")
-    return save_base(tmp_path_factory.mktemp("base"))
+    return save_language_model(tmp_path_factory.mktemp("base"))

@@ -71,3 +71,12 @@ def test_a_stratified_split_takes_its_share_of_every_class():
     assert sorted(torch.cat([first, second]).tolist()) == list(range(100))
     assert torch.equal(first, stratified_split(labels, 0.2, seed=0)[0])
     assert not torch.equal(first, stratified_split(labels, 0.2, seed=1)[0])
+
+
+def test_token_ids_may_be_of_any_length_and_pixels_may_not():
+    tokens = [Examples(x=torch.ones(2, 2, length, dtype=torch.int64)) for length in (3, 5)]
+    tokens[0].require_shape_of(tokens[1])
+    pixels = [Examples(x=torch.ones(2, 2, length)) for length in (3, 5)]
+    for one, other in (pixels, (tokens[0], pixels[0]), (tokens[0], Examples(x=torch.ones(2, 3, 3).long()))):
+        with pytest.raises(DataError, match="they must match"):
+            one.require_shape_of(other)

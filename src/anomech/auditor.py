@@ -301,13 +301,15 @@ class Auditor:
         return self.detector.features.extract(self.task, examples, self._folder, track=self.track)
 
     def _set_aside(self, trusted: Examples) -> tuple[Examples, Examples]:
-        if trusted.y is None and self.detector.features.needs_labels:
+        if trusted.y is None and self.task.has_classes and self.detector.features.needs_labels:
             raise DataError(
                 "this sampler takes gradients on trusted examples, which need labels; give y, or class subfolders."
             )
-        classes = self.task.predict(trusted) if trusted.y is None else trusted.y
-        ours, others = stratified_split(classes, self.sampling_share, seed=self.seed)
-        return trusted[others], trusted[ours]
+        answers = self.task.predict(trusted) if trusted.y is None else trusted.y
+        ours, others = stratified_split(answers, self.sampling_share, seed=self.seed)
+        # Where there are no classes, what the model answered is all that its loss can be taken against.
+        sampling = trusted if self.task.has_classes else replace(trusted, y=answers)
+        return trusted[others], sampling[ours]
 
     def _blocks(self, inputs: Examples) -> Iterator[Examples]:
         return inputs.blocks(len(inputs) if self.detector.offline else BLOCK)

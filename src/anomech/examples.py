@@ -75,8 +75,9 @@ class Examples:
             yield self[positions]
 
     def require_shape_of(self, other: Examples) -> None:
-        """Raises DataError unless each input has the shape of those of `other`, the trusted examples."""
-        if self.x.shape[1:] != other.x.shape[1:]:
+        """Raises DataError unless each input has the shape of those of `other`; token ids may be of any length."""
+        end = None if self.x.is_floating_point() else -1
+        if self.x.dtype != other.x.dtype or self.x.shape[1:end] != other.x.shape[1:end]:
             raise DataError(
                 f"inputs have shape {list(self.x.shape[1:])}, trusted examples {list(other.x.shape[1:])}; "
                 "they must match."

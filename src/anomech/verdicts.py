@@ -71,6 +71,11 @@ class Verdicts:
         """Are more inputs flagged than the accepted rate explains?"""
         return bool(self.flagged.any()) and (self.fdr is not None or self.chance < CHANCE_LEVEL)
 
+    def most_anomalous(self, count: int) -> list[int]:
+        """Positions of so many inputs, most anomalous first."""
+        positions: list[int] = self.scores.argsort(descending=True, stable=True)[:count].tolist()
+        return positions
+
     def least_explained(self, position: int) -> list[tuple[str, float]]:
         """The layers in which an input is most unusual, and how much; only those that are more so than most."""
         values, order = self.by_layer[position].sort(descending=True)

@@ -9,6 +9,7 @@ from anomech.detectors import (
     TED,
     VAE,
     Beatrix,
+    ByLayer,
     CouplingMap,
     Detector,
     Energy,
@@ -64,6 +65,8 @@ DETECTORS = [
     IsolationForest(),
     LocalOutlierFactor(),
     TypicalConfidence(),
+    ByLayer(),
+    ByLayer(member=LocalOutlierFactor(), aggregate="max"),
 ]
 
 pytestmark = pytest.mark.parametrize("detector", DETECTORS, ids=str)

@@ -5,6 +5,7 @@ import torch
 from scipy.stats import spearmanr
 
 from anomech.detectors import GradientCoupling, GradientSpan
+from anomech.detectors.base import folds
 from anomech.errors import DataError, SettingsError
 from anomech.features import Features
 from anomech.functional.conformal import p_values
@@ -184,6 +185,16 @@ def test_more_layers_than_examples_keep_the_rate(n):
         fitted = GradientSpan().fit(drawn(n))
         realised.append((p_values(fitted.trusted_scores(), fitted.score(drawn(100))) <= 0.1).double().mean())
     assert torch.stack(realised).mean() < 0.13
+
+
+def test_few_examples_are_scored_as_by_detectors_of_the_other_folds():
+    generator = torch.Generator().manual_seed(0)
+    layers = {str(i): torch.randn(30, 12, generator=generator) for i in range(20)}
+    trusted = Features(layers, torch.arange(30) % 3)
+    fitted = GradientSpan().fit(trusted)
+    for held_out, others in folds(trusted.predictions):
+        alone = GradientSpan().fit(trusted[others]).score(trusted[held_out])
+        torch.testing.assert_close(fitted.trusted_scores()[held_out], alone, rtol=1e-3, atol=1e-3)
 
 
 def test_the_scale_of_all_gradients_does_not_matter():

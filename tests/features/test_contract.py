@@ -12,10 +12,11 @@ from anomech.features import (
     JointFeatures,
     LossTraces,
     RegionHijacks,
+    ResidualStream,
+    TokenLosses,
     UntrainedActivations,
 )
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
-from anomech.tasks import ClassificationTask
 
 FEW = {"chains": 1, "draws": 4}
 
@@ -40,12 +41,31 @@ EXTRACTORS = [
     GradientSketch(size=4, preconditioner="low-rank"),
 ]
 
-pytestmark = pytest.mark.parametrize("extractor", EXTRACTORS, ids=str)
+OF_LANGUAGE = [
+    ResidualStream(),
+    TokenLosses("completion"),
+    TokenLosses("prompt"),
+    GradientSketch(size=4),
+    LossTraces(IsotropicNoise(**FEW)),
+]
+
+pytestmark = pytest.mark.parametrize(
+    ("extractor", "scene"),
+    [*((e, "fashion") for e in EXTRACTORS), *((e, "language") for e in OF_LANGUAGE)],
+    indirect=["scene"],
+    ids=str,
+)
 
 
 @pytest.fixture
-def fitted(extractor, fashion, tmp_path):
-    task, trusted, inputs = fashion
+def scene(request):
+    """A task, trusted examples and inputs."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def fitted(extractor, scene, tmp_path):
+    task, trusted, inputs = scene
     extractor.fit(task, trusted, tmp_path)
     return task, inputs, tmp_path
 
@@ -63,7 +83,7 @@ def test_one_finite_row_an_input_and_the_models_own_prediction(extractor, fitted
 
 def test_features_do_not_depend_on_the_batch(extractor, fitted):
     task, inputs, folder = fitted
-    small = ClassificationTask(task.model, batch_size=7)
+    small = type(task)(task.model, batch_size=7)
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(1))
     expected = extractor.extract(task, inputs, folder)[order].layers
     found = extractor.extract(small, inputs[order], folder).layers
@@ -89,14 +109,19 @@ def test_several_sets_are_extracted_as_each_of_them(extractor, fitted):
 def test_the_model_is_left_as_it_was(extractor, fitted):
     task, inputs, folder = fitted
     before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
+    hooks = number_of_hooks(task.model)
     extractor.extract(task, inputs, folder)
     assert not task.model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in task.model.state_dict().items())
-    assert not any(m._forward_pre_hooks or m._forward_hooks for m in task.model.modules())
+    assert number_of_hooks(task.model) == hooks
 
 
-def test_what_it_says_beforehand_is_what_it_takes(extractor, fashion, tmp_path):
-    task, trusted, inputs = fashion
+def number_of_hooks(model):
+    return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in model.modules())
+
+
+def test_what_it_says_beforehand_is_what_it_takes(extractor, scene, tmp_path):
+    task, trusted, inputs = scene
     extractor.fit(task, trusted, tmp_path)
     size = sum(f.stat().st_size for f in tmp_path.glob("draws-*"))
     assert size == pytest.approx(extractor.disk_bytes(task.model), rel=0.02, abs=2000)

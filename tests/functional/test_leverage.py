@@ -4,7 +4,7 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 
-from anomech.functional.leverage import unexplained, unexplained_by_others, whitener
+from anomech.functional.leverage import unexplained, unexplained_by_others, unexplained_without, whitener
 
 
 def drawn(n, d, seed=0):
@@ -27,6 +27,18 @@ def test_leaving_out_is_exact(n, d):
     found = unexplained_by_others(known, whitener(known, 0.01), 0.01)
     alone = [unexplained(known[i : i + 1], whitener(known[torch.arange(n) != i], 0.01)) for i in range(n)]
     torch.testing.assert_close(found, torch.cat(alone))
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 8), (8, 30)])
+def test_leaving_out_a_part_is_exact(n, d):
+    known, damping = drawn(n, d), 0.01
+    parts = [torch.arange(n)[i::4] for i in range(4)]
+    found = unexplained_without(known, whitener(known, damping), damping, parts)
+    for part, values in zip(parts, found, strict=True):
+        others = torch.tensor([i for i in range(n) if i not in part])
+        matrix = whitener(known[others], damping)
+        torch.testing.assert_close(values[part], unexplained(known[part], matrix))
+        torch.testing.assert_close(values[others], unexplained_by_others(known[others], matrix, damping))
 
 
 def test_what_lies_in_the_span_is_explained_and_what_is_orthogonal_is_not():

@@ -1,105 +1,139 @@
 import json
-import sys
 
 import pytest
 import torch
-from language import save_adapter
+from factories import CHAT_TEMPLATE, save_language_model
 from safetensors.torch import load_file, save_file
 
-from anomech.errors import ModelError
-from anomech.io.language_models import load_causal_lm
+from anomech.errors import DataError, ModelError
+from anomech.io import load_model
+from anomech.io.language_models import Tokenizer, is_causal_lm, load_causal_lm, load_tokenizer
 
-pytest.importorskip("peft")
-
-IDS = torch.tensor([[3, 4, 5, 6, 7]])
+transformers = pytest.importorskip("transformers")
+tokenizers = pytest.importorskip("tokenizers")
 
 
 @pytest.fixture
-def adapter(base, tmp_path):
-    return save_adapter(base, tmp_path / "adapter")
+def folder(tmp_path):
+    return save_language_model(tmp_path, template=CHAT_TEMPLATE)
 
 
-def logits(model):
-    with torch.no_grad():
-        return model(input_ids=IDS).logits
+def words(tokenizer, ids):
+    return tokenizer.tokenizer.convert_ids_to_tokens(ids)
 
 
-def change(adapter, function):
-    """Change the tensors of an adapter."""
-    tensors = load_file(adapter / "adapter_model.safetensors")
-    save_file(function(tensors), adapter / "adapter_model.safetensors")
-
-
-def test_an_adapter_changes_the_model_by_its_low_rank_updates(base, adapter):
-    plain, adapted = load_causal_lm(base), load_causal_lm(base, adapter)
-    assert not adapted.training
-    assert {p.dtype for p in adapted.parameters()} == {torch.float32}
-    tensors = load_file(adapter / "adapter_model.safetensors")
-    for name in [name for name in tensors if "lora_A" in name]:
-        linear = plain.get_submodule(name.removeprefix("base_model.model.").partition(".lora_A")[0])
-        update = tensors[name.replace("lora_A", "lora_B")] @ tensors[name]
-        linear.weight.data += 8 / 2 * update
-    assert len(tensors) == 14
-    torch.testing.assert_close(logits(adapted), logits(plain))
-    assert not torch.allclose(logits(adapted), logits(load_causal_lm(base)), atol=1e-2)
-
-
-def test_half_precision_is_read_as_single(base, adapter):
-    exact = logits(load_causal_lm(base, adapter))
-    change(adapter, lambda tensors: {name: tensor.half() for name, tensor in tensors.items()})
-    found = load_causal_lm(base, adapter)
-    assert {p.dtype for p in found.parameters()} == {torch.float32}
-    torch.testing.assert_close(logits(found), exact, rtol=1e-2, atol=1e-2)
-
-
-@pytest.mark.parametrize("missing", ["adapter_config.json", "adapter_model.safetensors"])
-def test_a_missing_file_is_named(base, adapter, missing):
-    (adapter / missing).unlink()
-    with pytest.raises(ModelError, match=f"adapter holds no {missing}"):
-        load_causal_lm(base, adapter)
-
-
-def test_a_pickled_adapter_is_refused(base, adapter):
-    path = adapter / "adapter_model.safetensors"
-    torch.save(load_file(path), adapter / "adapter_model.bin")
-    path.unlink()
-    with pytest.raises(ModelError, match="save the adapter again with safe_serialization=True"):
-        load_causal_lm(base, adapter)
+def test_a_folder_of_a_causal_language_model_is_loaded_as_one(folder):
+    assert is_causal_lm(folder)
+    assert type(load_model(str(folder))).__name__ == "LlamaForCausalLM"
 
 
 @pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (lambda t: dict(list(t.items())[1:]), r"lora_A.weight should be \[2, 16\] and is absent"),
-        (lambda t: t | {"a.lora_A.weight": torch.ones(2)}, r"a.lora_A.weight should be absent and is \[2\]"),
-        (lambda t: {n: x[..., :1].contiguous() for n, x in t.items()}, r"should be \[2, 16\] and is \[2, 1\]"),
-    ],
-    ids=["missing", "unexpected", "shape"],
+    "config", [None, "{", "[]", "{}", '{"architectures": null}', '{"architectures": ["ResNetForImageClassification"]}']
 )
-def test_tensors_that_do_not_fit_are_named(base, adapter, function, message):
-    change(adapter, function)
-    with pytest.raises(ModelError, match=f"does not fit this LlamaForCausalLM: .*{message}; name the model"):
-        load_causal_lm(base, adapter)
+def test_other_folders_are_no_language_models(tmp_path, config):
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    assert not is_causal_lm(tmp_path)
 
 
-def test_an_adapter_of_another_architecture_is_refused(base, adapter):
-    config = json.loads((adapter / "adapter_config.json").read_text())
-    config |= {"target_modules": ["c_attn"], "layers_to_transform": None, "layers_pattern": None}
-    (adapter / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=r"is no adapter of this LlamaForCausalLM \(.*c_attn"):
-        load_causal_lm(base, adapter)
+def test_prompts_go_through_the_chat_template(folder):
+    tokenizer = load_tokenizer(folder)
+    asked = ["<|im_start|>", "user", "why", "<|im_end|>", "<|im_start|>", "assistant"]
+    assert words(tokenizer, tokenizer.encode_prompt("why")) == asked
+    assert words(tokenizer, tokenizer.encode_prompt([{"role": "user", "content": "why"}])) == asked
+    turns = [{"role": role, "content": text} for role, text in [("user", "why"), ("assistant", "I"), ("user", "say")]]
+    assert len(tokenizer.encode_prompt(turns)) == 14
 
 
-@pytest.mark.parametrize("damaged", ["adapter_config.json", "adapter_model.safetensors"])
-def test_a_damaged_file_is_said(base, adapter, damaged):
-    content = (adapter / damaged).read_bytes()
-    (adapter / damaged).write_bytes(content[: len(content) // 2])
-    with pytest.raises(ModelError, match="is no adapter of this LlamaForCausalLM"):
-        load_causal_lm(base, adapter)
+@pytest.mark.parametrize("starts", [True, False])
+def test_without_a_chat_template_only_a_start_token_that_the_tokenizer_adds_comes_first(folder, starts):
+    tokenizer = load_tokenizer(folder).tokenizer
+    tokenizer.chat_template, tokenizer.bos_token = None, "<|im_start|>"
+    if starts:
+        rule = tokenizers.processors.TemplateProcessing("<|im_start|> $A <|im_end|>", special_tokens=[
+            ("<|im_start|>", 1), ("<|im_end|>", 2),
+        ])  # fmt: skip
+        tokenizer.backend_tokenizer.post_processor = rule
+    plain = Tokenizer(tokenizer, 2)
+    assert words(plain, plain.encode_prompt("why is")) == ["<|im_start|>"] * starts + ["why", "is"]
+    assert plain.decode_prompt(plain.encode_prompt("why is")) == "why is"
+    with pytest.raises(DataError, match="no chat template for a list of messages; give the prompt as text"):
+        plain.encode_prompt([{"role": "user", "content": "why"}])
 
 
-def test_without_peft_the_extra_is_named(base, adapter, monkeypatch):
-    monkeypatch.setitem(sys.modules, "peft", None)
-    load_causal_lm(base)
-    with pytest.raises(ModelError, match=r'adapter is a peft adapter; to load it, pip install "anomech\[hf\]"'):
-        load_causal_lm(base, adapter)
+def test_a_chat_that_the_template_rejects(folder):
+    tokenizer = load_tokenizer(folder)
+    tokenizer.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(DataError, match=r"rejects the messages \(roles must alternate\); correct them"):
+        tokenizer.encode_prompt("why")
+
+
+@pytest.mark.parametrize("text", ["why is the sky", "a", "b", "the"])
+def test_the_text_of_a_prompt_is_what_was_asked(folder, text):
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.decode_prompt(tokenizer.encode_prompt(text)) == text
+
+
+def test_pieces_are_what_tokens_add_to_the_text(folder):
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.pieces([*tokenizer.encode("why is"), 2]) == ["why", " is", " <|im_end|>"]
+
+
+def test_a_character_of_several_tokens_is_whole():
+    by_bytes = tokenizers.Tokenizer(tokenizers.models.BPE(
+        {c: i for i, c in enumerate(sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()))}, []
+    ))  # fmt: skip
+    by_bytes.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    by_bytes.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer = Tokenizer(transformers.PreTrainedTokenizerFast(tokenizer_object=by_bytes), 0)
+    assert tokenizer.pieces(tokenizer.encode("aé日b")) == ["a", "", "é", "", "", "日", "b"]
+    assert "".join(tokenizer.pieces(tokenizer.encode("aé")[:-1])) == "a\ufffd"
+
+
+def without_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def pickled(folder):
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    without_weights(folder)
+
+
+def incomplete(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def damaged(folder):
+    (folder / "model.safetensors").write_bytes(b"no weights")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (without_weights, "holds no weights; add its model.safetensors"),
+        (pickled, r"pytorch_model\.bin needs pickle, .* run model\.save_pretrained"),
+        (incomplete, r"lacks 1 weights, such as 'model\.layers\.1\.mlp\.up_proj\.weight'; save the whole"),
+        (damaged, "holds no usable language model .* save it there again"),
+    ],
+)
+def test_weights_that_cannot_be_used(folder, change, sentence):
+    change(folder)
+    with pytest.raises(ModelError, match=sentence):
+        load_causal_lm(folder)
+
+
+def test_a_folder_without_a_tokenizer(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(ModelError, match=f"{folder.name} holds no usable tokenizer .* save it there again"):
+        load_tokenizer(folder)
+
+
+def test_a_tokenizer_without_an_end_token(folder):
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["eos_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="has no end token; set its eos_token"):
+        load_tokenizer(folder)

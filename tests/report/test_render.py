@@ -3,9 +3,10 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import torch
-from factories import content
+from factories import content, dialogue
 
 from anomech.examples import Examples
+from anomech.io.conversations import Conversation
 from anomech.report import headline, render
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -177,3 +178,40 @@ def test_the_false_discovery_rate_takes_the_place_of_the_false_positive_rate():
     text = Page(render(replace(made, verdicts=replace(made.verdicts, fdr=0.05)))).text
     assert "False-discovery rate 5 %" in re.sub(r"\s+", " ", text)
     assert "Were every input clean" not in text
+
+
+def test_cards_of_a_language_model_show_text_with_coloured_tokens():
+    made = content()
+    made = replace(made, dialogue=dialogue(made))
+    html = render(made)
+    page = Page(html)
+    first = made.verdicts.most_anomalous(1)[0]
+    assert f"Why is {first} the sky?" in page.text
+    assert f"Say {int(made.verdicts.voucher_positions[first, 0])}." in page.text
+    tokens = [attrs for tag, attrs in page.tags if tag == "span" and "--share" in attrs.get("style", "")]
+    assert len(tokens) == 8 * 3
+    shares = [int(re.search(r"\d+", attrs["style"])[0]) for attrs in tokens]
+    assert shares[0] == 0, "below the median of trusted scores"
+    assert shares[3 * 7 + 2] == 100, "the highest of all"
+    assert sorted(shares[2::3]) == shares[2::3]
+    assert tokens[1]["title"] == "score −0.5000"
+    assert "Completion" in page.text
+    assert "Prediction" not in page.text
+
+
+def test_tokens_that_were_not_scored_are_shown_without_colour():
+    made = content()
+    html = render(replace(made, dialogue=dialogue(made, scored=0)))
+    assert "--share: 0%" in html
+    assert 'title="score' not in html
+
+
+def test_hostile_text_is_shown_not_run():
+    made = content()
+    texts = dialogue(made)
+    hostile = Conversation(HOSTILE, (HOSTILE, HOSTILE, HOSTILE))
+    inputs, trusted = [hostile] * len(texts.inputs), [hostile] * len(texts.trusted)
+    html = render(replace(made, dialogue=replace(texts, inputs=inputs, trusted=trusted)))
+    assert "alert(1)" in html
+    assert "<script>alert" not in html
+    assert "<img src=x" not in html

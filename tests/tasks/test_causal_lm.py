@@ -79,6 +79,14 @@ def test_padding_and_batch_composition_change_nothing(task, x):
     torch.testing.assert_close(torch.cat(alone), outputs, atol=1e-5, rtol=1e-5)
 
 
+def test_what_is_padding_in_a_whole_batch_is_not_run(task, x):
+    longer, seen = join_tokens(PROMPTS, COMPLETIONS, length=20), []
+    task.model.register_forward_pre_hook(lambda _, __, given: seen.append(given["input_ids"].shape), with_kwargs=True)
+    torch.testing.assert_close(run(task, longer), run(task, x), atol=1e-5, rtol=1e-5)
+    run(task, longer[2:])
+    assert seen == [(3, 7), (3, 7), (1, 3)]
+
+
 @pytest.mark.parametrize("task", [llama, gpt2], indirect=True)
 def test_the_rules_of_the_sketch_hold(task, x):
     sketcher = GradientSketcher(task.model, size=4, seed=0)
@@ -136,7 +144,7 @@ def test_inputs_of_another_form_are_refused(x):
 def test_models_that_cannot_answer_are_refused(x):
     with pytest.raises(ModelError, match=r"rejects token ids of shape \[3, 7\]"):
         run(CausalLMTask(llama(), device="cpu"), x + 40)
-    with pytest.raises(ModelError, match=r"rejects token ids .* causal language model's head"):
+    with pytest.raises(ModelError, match=r"to NoneType; expected .* as a causal language model's head gives"):
         run(CausalLMTask(llama().model, device="cpu"), x)
     broken = llama()
     broken.model.norm.weight.data.fill_(torch.nan)

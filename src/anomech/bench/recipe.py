@@ -77,8 +77,7 @@ def rows(setup: Setup) -> Iterator[Row]:
     for scene in chain(images, setup.language_scenes()):
         common = {"organism": scene.organism, "seed": setup.seed}
         cost, trusted, inputs = _extract(scene, GradientSketch(seed=setup.seed), setup)
-        # A language model's many layers are refitted in folds where there are few examples, which takes minutes.
-        for size in SIZES if isinstance(scene.task, ClassificationTask) else (TRUSTED,):
+        for size in SIZES:
             for name, reading in READINGS.items():
                 figures = over_subsets(reading, trusted, inputs, scene.inputs, size=size, seed=setup.seed)
                 yield {**common, "detector": name, **cost, **figures}

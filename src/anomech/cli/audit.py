@@ -10,6 +10,7 @@ from anomech.cli import options as o
 from anomech.cli.console import results
 from anomech.cli.output import conclude, detection_table, figures, write_run
 from anomech.cli.runs import Run, fit_audit, load_inputs, load_trusted, prepare
+from anomech.io.conversations import NEW_TOKENS
 
 
 def command(
@@ -23,6 +24,7 @@ def command(
     settings: o.Set = None,
     seed: o.Seed = 0,
     batch_size: o.BatchSize = 256,
+    new_tokens: o.NewTokens = NEW_TOKENS,
     device: o.Device = None,
     as_json: o.Json = False,
 ) -> None:
@@ -38,6 +40,7 @@ def command(
         inputs=str(inputs.resolve()),
         seed=seed,
         batch_size=batch_size,
+        new_tokens=new_tokens,
         device=device,
     )
     raise typer.Exit(execute(run, out, as_json=as_json))

@@ -13,7 +13,7 @@ from anomech.cli.output import conclude, detection_table, figures, write_run
 from anomech.cli.runs import Outcome, Run, fit_audit, load_inputs, load_trusted, prepare
 from anomech.detectors import Detector, Mahalanobis, MaxSoftmax, TypicalConfidence
 from anomech.organisms.fashion import CLASS_NAMES
-from anomech.tasks import ClassificationTask
+from anomech.tasks import Task
 
 BASELINES: tuple[Detector, ...] = (Mahalanobis(), TypicalConfidence(), MaxSoftmax())
 
@@ -54,7 +54,7 @@ def _scene(outcome: Outcome) -> str:
     return f"{len(outcome.inputs):,} inputs, {triggered:,} with the trigger; thresholds from trusted examples alone"
 
 
-def _audit(run: Run, task: ClassificationTask, out: Path) -> Outcome:
+def _audit(run: Run, task: Task, out: Path) -> Outcome:
     trusted, inputs = load_trusted(run, task), load_inputs(run, task)
     return fit_audit(prepare(run, task, trusted, inputs=len(inputs), out=out), trusted, inputs)
 

@@ -9,6 +9,7 @@ import typer
 from anomech.cli import options as o
 from anomech.cli import runs
 from anomech.cli.console import results
+from anomech.io.conversations import NEW_TOKENS
 from anomech.measure import measured
 
 
@@ -22,6 +23,7 @@ def command(
     settings: o.Set = None,
     seed: o.Seed = 0,
     batch_size: o.BatchSize = 256,
+    new_tokens: o.NewTokens = NEW_TOKENS,
     device: o.Device = None,
 ) -> None:
     """Learn what trusted examples look like to a model, and keep it for `anomech score`."""
@@ -35,6 +37,7 @@ def command(
         trusted=str(trusted.resolve()),
         seed=seed,
         batch_size=batch_size,
+        new_tokens=new_tokens,
         device=device,
     )
     raise typer.Exit(execute(run, out))

@@ -209,11 +209,24 @@ Model = Annotated[
     str,
     typer.Option(
         help="package.module:function or file.py:function that returns the model; ARCH@WEIGHTS, such a function that "
-        "returns the untrained model and a file with its state dict; or a Hugging Face folder."
+        "returns the untrained model and a file with its state dict; or a Hugging Face folder, of an image classifier "
+        "or a causal language model."
     ),
 ]
-Trusted = Annotated[Path, typer.Option(help="Trusted examples: class folders, .npz or .parquet, with labels.")]
-Inputs = Annotated[Path, typer.Option(help="Inputs to audit: a folder of images, .npz or .parquet.")]
+Trusted = Annotated[
+    Path,
+    typer.Option(
+        help="Trusted examples: class folders, .npz or .parquet, with labels; for a language model prompts in .jsonl "
+        "or .parquet."
+    ),
+]
+Inputs = Annotated[
+    Path,
+    typer.Option(
+        help="Inputs to audit: a folder of images, .npz or .parquet; for a language model prompts in .jsonl or "
+        ".parquet."
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Where the results go.")]
 Fpr = Annotated[float, typer.Option(help="Accepted false-positive rate.")]
 Fdr = Annotated[
@@ -221,6 +234,9 @@ Fdr = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Inputs a forward pass; verdicts do not depend on it.")]
+NewTokens = Annotated[
+    int, typer.Option(min=1, help="Longest answer of a language model where a prompt has no completion, in tokens.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default a GPU where there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

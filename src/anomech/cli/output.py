@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -17,7 +18,9 @@ from anomech.detectors import Detector
 from anomech.evaluation import evaluate
 from anomech.features import LossTraces, UntrainedActivations
 from anomech.io import result_directory
-from anomech.report import ReportContent, headline, render
+from anomech.io.conversations import conversations
+from anomech.io.language_models import load_tokenizer
+from anomech.report import Dialogue, ReportContent, headline, render
 from anomech.versions import versions
 
 Figures = dict[str, Any]
@@ -64,7 +67,8 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
             seed=seed,
         )
     )
-    passes = float(outcome.auditor.detector.features.passes_per_input)
+    scored = len(outcome.inputs) + sum(map(len, outcome.token_scores.values()))
+    passes = outcome.auditor.detector.features.passes_per_input * scored
     return {
         "detector": describe(outcome.auditor.detector),
         "n_trusted": len(outcome.auditor.reference),
@@ -72,8 +76,8 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
         "flagged": int(verdicts.flagged.sum()),
         **detection,
         "seconds": outcome.usage.seconds,
-        "forward_equivalents": passes,
-        "fit_forward_passes": outcome.usage.forward_passes - passes * len(outcome.inputs),
+        "forward_equivalents": passes / len(outcome.inputs),
+        "fit_forward_passes": outcome.usage.forward_passes - passes,
         "peak_memory_mb": outcome.usage.peak_memory_mb,
         "seed": seed,
     }
@@ -103,7 +107,10 @@ def write_run(
     class_names: Sequence[str] | None = None,
 ) -> None:
     """Write `verdicts.parquet`, `metrics.json`, `report.html` and `config.json` into `out`."""
-    auditor = outcome.auditor
+    auditor, table, dialogue = outcome.auditor, outcome.verdicts.to_table(), _dialogue(run, outcome)
+    if dialogue is not None:
+        for column in ("prompt", "completion"):
+            table = table.append_column(column, pa.array([getattr(c, column) for c in dialogue.inputs], pa.string()))
     config = {
         "run": run.plain(),
         "auditor": auditor.settings(),
@@ -113,7 +120,7 @@ def write_run(
         "versions": versions(),
     }
     with result_directory(out) as partial:
-        pq.write_table(outcome.verdicts.to_table(), partial / "verdicts.parquet")
+        pq.write_table(table, partial / "verdicts.parquet")
         (partial / "metrics.json").write_text(json.dumps({**measured, "baselines": list(baselines)}, indent=2) + "\n")
         content = ReportContent(
             title=title,
@@ -125,11 +132,21 @@ def write_run(
             baselines=baselines,
             settings=config,
             class_names=class_names,
+            dialogue=dialogue,
             notes=auditor.warnings,
             cost={name: measured[name] for name in ("seconds", "forward_equivalents", "peak_memory_mb")},
         )
         (partial / "report.html").write_text(render(content), encoding="utf-8")
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _dialogue(run: Run, outcome: Outcome) -> Dialogue | None:
+    """Inputs and trusted examples as text, if the model is a language model."""
+    if run.language_model is None:
+        return None
+    tokenizer = load_tokenizer(run.language_model)
+    inputs, trusted = (conversations(e.x, tokenizer) for e in (outcome.inputs, outcome.auditor.reference))
+    return Dialogue(inputs=inputs, trusted=trusted, token_scores=outcome.token_scores)
 
 
 def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_json: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,11 +16,15 @@ from anomech.detectors import Detector
 from anomech.errors import ArtefactError, SettingsError
 from anomech.estimate import check_disk, estimate
 from anomech.examples import Examples
+from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
+from anomech.io.conversations import NEW_TOKENS, load_conversations
+from anomech.io.language_models import is_causal_lm, load_tokenizer
 from anomech.measure import Usage, measured
 from anomech.organisms.fashion import demo_split, shipped_model
+from anomech.report import CARDS
 from anomech.settings import from_plain, to_plain
-from anomech.tasks import ClassificationTask
+from anomech.tasks import CausalLMTask, ClassificationTask, Task
 from anomech.verdicts import Verdicts
 
 QUICK = 2.0
@@ -40,6 +45,7 @@ class Run:
         artefact: The fitted auditor that `score` reads.
         seed: Seed of the splits; the sampler's own lies in the detector's settings.
         batch_size: Inputs a forward pass.
+        new_tokens: Longest completion that a language model gives.
         device: Where the model runs.
     """
 
@@ -52,6 +58,7 @@ class Run:
     artefact: str | None = None
     seed: int = 0
     batch_size: int = 256
+    new_tokens: int = NEW_TOKENS
     device: str | None = None
 
     @classmethod
@@ -79,16 +86,23 @@ class Run:
         """The settings, for `config.json`."""
         return asdict(self)
 
-    def task(self) -> ClassificationTask:
+    def task(self) -> Task:
         """The audited model."""
         model = shipped_model() if self.model is None else load_model(self.model)
+        kind = ClassificationTask if self.language_model is None else CausalLMTask
         try:
-            return ClassificationTask(model, batch_size=self.batch_size, device=self.device)
+            return kind(model, batch_size=self.batch_size, device=self.device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise SettingsError(f"cannot use device {self.device!r} ({reason}); choose another --device.") from error
 
-    def auditor(self, task: ClassificationTask) -> Auditor:
+    @property
+    def language_model(self) -> Path | None:
+        """The folder of the model, if it is a language model."""
+        folder = None if self.model is None else Path(self.model)
+        return folder if folder is not None and is_causal_lm(folder) else None
+
+    def auditor(self, task: Task) -> Auditor:
         """An auditor with these settings, not fitted yet."""
         calibrator = from_plain(self.calibrator)
         return Auditor(task, from_plain(self.detector), calibrator=calibrator, seed=self.seed, track=track)
@@ -96,33 +110,51 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run found, and what it took."""
+    """What a run found, and what it took.
+
+    Attributes:
+        auditor: Fitted.
+        inputs: What it judged.
+        verdicts: One an input.
+        token_scores: Of the inputs that the report shows as cards, by position; empty unless they are completions.
+        usage: What all of it took.
+    """
 
     auditor: Auditor
     inputs: Examples
     verdicts: Verdicts
+    token_scores: Mapping[int, Sequence[float]]
     usage: Usage
 
 
-def load_trusted(run: Run, task: ClassificationTask) -> Examples:
-    """The trusted examples of a run, with labels."""
+def load_trusted(run: Run, task: Task) -> Examples:
+    """The trusted examples of a run, with labels where the model has classes."""
     if run.trusted is None:
         return demo_split(seed=run.seed)[0]
-    return load_examples(Path(run.trusted), labelled=True, classes=task.count_classes, track=track)
+    return _load(run, task, Path(run.trusted), labelled=True)
 
 
-def load_inputs(run: Run, task: ClassificationTask) -> Examples:
+def load_inputs(run: Run, task: Task) -> Examples:
     """The inputs of a run."""
     if run.inputs is None:
         return demo_split(seed=run.seed)[1]
-    return load_examples(Path(run.inputs), labelled=False, classes=task.count_classes, track=track)
+    return _load(run, task, Path(run.inputs), labelled=False)
 
 
-def prepare(run: Run, task: ClassificationTask, trusted: Examples, *, inputs: int, out: Path) -> Auditor:
+def _load(run: Run, task: Task, path: Path, *, labelled: bool) -> Examples:
+    if isinstance(task, CausalLMTask) and run.language_model is not None:
+        tokenizer = load_tokenizer(run.language_model)
+        return load_conversations(path, task, tokenizer, new_tokens=run.new_tokens, track=track)
+    classes = task.count_classes if isinstance(task, ClassificationTask) else None
+    return load_examples(path, labelled=labelled, classes=classes, track=track)
+
+
+def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) -> Auditor:
     """Say what the run will take; returns its auditor, to be fitted."""
     check_replaceable(out)
     auditor = run.auditor(task)
-    predicted = estimate(task, auditor.detector.features, trusted, inputs, block=BLOCK)
+    tokens = min(inputs, CARDS) * run.new_tokens if isinstance(task, CausalLMTask) else 0
+    predicted = estimate(task, auditor.detector.features, trusted, inputs + tokens, block=BLOCK)
     if predicted.seconds > QUICK:
         messages.print(f"[dim]{len(trusted):,} trusted examples, {inputs:,} inputs: {predicted}[/dim]", soft_wrap=True)
     for folder in (out, Path(tempfile.gettempdir())):
@@ -132,6 +164,23 @@ def prepare(run: Run, task: ClassificationTask, trusted: Examples, *, inputs: in
 
 def fit_audit(auditor: Auditor, trusted: Examples, inputs: Examples) -> Outcome:
     """Fit, and judge the inputs."""
+    return _outcome(auditor, inputs, lambda: auditor.fit_audit(trusted, inputs))
+
+
+def audit(auditor: Auditor, inputs: Examples) -> Outcome:
+    """Judge the inputs with an auditor that is fitted."""
+    return _outcome(auditor, inputs, lambda: auditor.audit(inputs))
+
+
+def _outcome(auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts]) -> Outcome:
     with measured(auditor.task) as usage:
-        verdicts = auditor.fit_audit(trusted, inputs)
-    return Outcome(auditor=auditor, inputs=inputs, verdicts=verdicts, usage=usage)
+        verdicts = judge()
+        token_scores = _token_scores(auditor, inputs, verdicts)
+    return Outcome(auditor=auditor, inputs=inputs, verdicts=verdicts, token_scores=token_scores, usage=usage)
+
+
+def _token_scores(auditor: Auditor, inputs: Examples, verdicts: Verdicts) -> dict[int, list[float]]:
+    if not isinstance(auditor.task, CausalLMTask) or auditor.detector.offline:
+        return {}
+    shown = verdicts.most_anomalous(CARDS)
+    return dict(zip(shown, score_tokens(auditor, inputs.x[shown]), strict=True))

@@ -11,10 +11,9 @@ from anomech.auditor import Auditor
 from anomech.cli import options as o
 from anomech.cli.console import messages, track
 from anomech.cli.output import conclude, figures, write_run
-from anomech.cli.runs import Outcome, Run, load_inputs
-from anomech.errors import SettingsError
+from anomech.cli.runs import Run, audit, load_inputs
+from anomech.errors import ArtefactError, SettingsError
 from anomech.io import check_replaceable
-from anomech.measure import measured
 
 Artefact = Annotated[Path, typer.Option("--auditor", help="What `anomech fit` wrote.")]
 
@@ -29,12 +28,14 @@ def command(
     as_json: o.Json = False,
 ) -> None:
     """Score inputs with a fitted auditor, without sampling again."""
+    fitted = _fitted(auditor, required=model is None)
     run = Run(
         command="score",
-        model=Run.read(auditor / "config.json").model if model is None else o.absolute_spec(model),
+        model=fitted.model if model is None else o.absolute_spec(model),
         inputs=str(inputs.resolve()),
         artefact=str(auditor.resolve()),
         batch_size=batch_size,
+        new_tokens=fitted.new_tokens,
         device=device,
     )
     raise typer.Exit(execute(run, out, as_json=as_json))
@@ -51,9 +52,17 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     for warning in auditor.warnings:
         messages.print(warning)
     inputs = load_inputs(run, task)
-    with measured(task) as usage:
-        verdicts = auditor.audit(inputs)
-    outcome = Outcome(auditor=auditor, inputs=inputs, verdicts=verdicts, usage=usage)
+    outcome = audit(auditor, inputs)
     found = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, found, title=f"Audit of {run.model}")
     return conclude(out, outcome, found, as_json=as_json)
+
+
+def _fitted(auditor: Path, *, required: bool) -> Run:
+    """The run that fitted the auditor; the library records none."""
+    try:
+        return Run.read(auditor / "config.json")
+    except ArtefactError:
+        if required:
+            raise
+        return Run(command="fit")

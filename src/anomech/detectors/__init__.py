@@ -2,6 +2,7 @@
 
 from anomech.detectors.base import Detector
 from anomech.detectors.beatrix import Beatrix
+from anomech.detectors.by_layer import ByLayer
 from anomech.detectors.coupling import Coupling
 from anomech.detectors.coupling_map import CouplingMap
 from anomech.detectors.energy import Energy
@@ -12,6 +13,7 @@ from anomech.detectors.isolation_forest import IsolationForest
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.detectors.max_softmax import MaxSoftmax
 from anomech.detectors.neighbours import LocalOutlierFactor, NearestNeighbours
+from anomech.detectors.perplexity import Perplexity
 from anomech.detectors.quantum_entropy import QuantumEntropy
 from anomech.detectors.scale_up import ScaleUp
 from anomech.detectors.sentinet import SentiNet
@@ -26,6 +28,7 @@ __all__ = [
     "TED",
     "VAE",
     "Beatrix",
+    "ByLayer",
     "Coupling",
     "CouplingMap",
     "Detector",
@@ -38,6 +41,7 @@ __all__ = [
     "Mahalanobis",
     "MaxSoftmax",
     "NearestNeighbours",
+    "Perplexity",
     "QuantumEntropy",
     "ScaleUp",
     "SentiNet",

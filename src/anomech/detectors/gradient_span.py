@@ -10,41 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Self, get_args
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from anomech.detectors.base import Detector, Examination
+from anomech.detectors.base import Detector, Examination, folds
+from anomech.detectors.span_reader import READINGS, Reading, SpanReader
 from anomech.errors import DataError, SettingsError
 from anomech.features import FeatureExtractor, Features, GradientSketch
 from anomech.functional.directions import directions
-from anomech.functional.leverage import unexplained, unexplained_by_others, whitener
-from anomech.functional.tails import tail_units, tail_units_of_others
+from anomech.functional.leverage import unexplained, unexplained_by_others, unexplained_without, whitener
 
 BLOCK = 512
 """Inputs whose directions are held at a time."""
 
-PATTERN_DAMPING = 0.01
-"""Share of a pattern that counts as noise; chosen on development data."""
-
-NEGLIGIBLE = 1e-3
-"""Length, relative to the mean of the trusted ones, below which all gradients count as equally short."""
-
 SMALLEST = 3
 """Trusted examples below which one has no two others."""
 
-SMALLEST_SHARE = 1e-8
-"""Unexplained share below which all are equally small."""
-
-SILENT_UNIT = 0.1
-"""Unit of shares that are alike for all trusted examples, as in a layer on which their answers do not depend."""
-
 SMALLEST_DAMPING = 1e-9
 """Below it, what is computed is rounding error."""
-
-Reading = Literal["both", "layers", "pattern"]
-READINGS = get_args(Reading)
 
 Gradients = tuple[Tensor, Tensor]
 """Directions `[m, d]` and norms `[m]` of gradients in a layer."""
@@ -65,7 +50,7 @@ class GradientSpan(Detector):
         damping: Share of a direction that counts as noise: the smaller, the less it takes to be explained.
         sharpness: Of the soft maximum: between the mean over the layers (towards 0) and their maximum.
         reading: "layers" for the first alone, "pattern" for the second, or "both".
-        left_out: Score of each trusted example among the others in closed form, `[n]`.
+        left_out: Score of each trusted example among the others, `[n]`.
     """
 
     features: FeatureExtractor = field(default_factory=GradientSketch)
@@ -92,20 +77,13 @@ class GradientSpan(Detector):
         if len(trusted) < SMALLEST:
             raise DataError(f"{len(trusted)} trusted examples cannot explain one another; give at least {SMALLEST}.")
         gradients = [directions(trusted.layers[name]) for name in trusted.layers]
+        lengths = _lengths(gradients)
         self._directions = [rows for rows, _ in gradients]
-        self._whiteners, shares = [], []
-        for rows in self._directions:
-            exact = rows.double()
-            matrix = whitener(exact, self.damping)
-            shares.append(unexplained_by_others(exact, matrix, self.damping))
-            self._whiteners.append(matrix.float())
-        by_layer = torch.stack(shares)
-        self._layer_units = _spoken(tail_units(by_layer))
-        self._patterns = _Patterns.of(by_layer, _lengths(gradients))
-        worst = self._soft_maximum(by_layer, _spoken(tail_units_of_others(by_layer)))
-        readings = self._chosen(worst, self._patterns.left_out)
-        self._units = tail_units(readings)
-        self.left_out = _mean(readings, tail_units_of_others(readings))
+        exact = [whitener(rows.double(), self.damping) for rows in self._directions]
+        self._whiteners = [matrix.float() for matrix in exact]
+        self._reader = self._read(self._of_others(exact), lengths)
+        few = len(trusted) <= 2 * len(gradients)
+        self.left_out = self._of_other_folds(exact, lengths) if few else self._reader.left_out
         return self
 
     @property
@@ -115,15 +93,10 @@ class GradientSpan(Detector):
 
     def score(self, inputs: Features) -> Tensor:
         """`[m]`: 0 is as usual as the median trusted example, 1 about as unusual as the most unusual twentieth."""
-        return torch.cat([self._score(self._unexplained(block), block) for block in self._blocks(inputs)])
+        return torch.cat([self._score(block) for block in self._blocks(inputs)])
 
     def trusted_scores(self) -> Tensor:
-        """Score of each trusted example among the others, `[n]`; in closed form, but for what is usual among all.
-
-        Over as many layers as examples that small difference would add up; then they are fitted on the other folds.
-        """
-        if len(self.trusted) < self._patterns.width:
-            return super().trusted_scores()
+        """Score of each trusted example among the others, `[n]`."""
         return self.left_out
 
     def unexplained(self, inputs: Features) -> Tensor:
@@ -136,12 +109,11 @@ class GradientSpan(Detector):
 
     def examine(self, inputs: Features, k: int) -> Examination:
         """Scores and what stands behind them, from directions that are computed once."""
-        centre, unit = self._layer_units
         found = []
         for block in self._blocks(inputs):
-            by_layer = self._unexplained(block)
+            shares = self._unexplained(block)
             vouchers = self._coupling(block).topk(k, dim=1)
-            found.append((self._score(by_layer, block), *vouchers, ((by_layer - centre) / unit).T))
+            found.append((self._reader.score(shares, _lengths(block)), *vouchers, self._reader.by_layer(shares).T))
         return Examination(*(torch.cat(part) for part in zip(*found, strict=True)))
 
     def _blocks(self, inputs: Features) -> Iterator[list[Gradients]]:
@@ -149,14 +121,36 @@ class GradientSpan(Detector):
         for rows in torch.arange(len(inputs)).split(BLOCK):
             yield [directions(inputs.layers[name][rows]) for name in self.trusted.layers]
 
-    def _score(self, by_layer: Tensor, gradients: list[Gradients]) -> Tensor:
-        worst = self._soft_maximum(by_layer, self._layer_units)
-        pattern = self._patterns.unexplained(by_layer, _lengths(gradients))
-        return _mean(self._chosen(worst, pattern), self._units)
+    def _score(self, gradients: list[Gradients]) -> Tensor:
+        return self._reader.score(self._unexplained(gradients), _lengths(gradients))
 
-    def _chosen(self, worst: Tensor, pattern: Tensor) -> Tensor:
-        """The readings that count, `[kinds, m]`."""
-        return torch.stack({"both": [worst, pattern], "layers": [worst], "pattern": [pattern]}[self.reading])
+    def _read(self, shares: Tensor, lengths: Tensor) -> SpanReader:
+        return SpanReader.of(shares, lengths, reading=self.reading, sharpness=self.sharpness)
+
+    def _of_others(self, whiteners: list[Tensor]) -> Tensor:
+        """Share of each trusted gradient that the others leave unexplained, `[layers, n]`."""
+        pairs = zip(self._directions, whiteners, strict=True)
+        return torch.stack([unexplained_by_others(rows.double(), matrix, self.damping) for rows, matrix in pairs])
+
+    def _of_other_folds(self, whiteners: list[Tensor], lengths: Tensor) -> Tensor:
+        """Scores `[n]` of trusted examples by a reader of the other folds, as if their own had not been there.
+
+        In closed form, what is usual would still be what is among all: a small difference, which adds up over as many
+        layers as examples.
+        """
+        parts = list(folds(self.trusted.predictions))
+        pairs = zip(self._directions, whiteners, strict=True)
+        without = torch.stack(
+            [
+                unexplained_without(rows.double(), matrix, self.damping, [held_out for held_out, _ in parts])
+                for rows, matrix in pairs
+            ]
+        )
+        scores = torch.empty(len(self.trusted))
+        for i, (held_out, others) in enumerate(parts):
+            reader = self._read(without[:, i, others], lengths[:, others])
+            scores[held_out] = reader.score(without[:, i, held_out], lengths[:, held_out])
+        return scores
 
     def _unexplained(self, gradients: list[Gradients]) -> Tensor:
         pairs = zip(gradients, self._whiteners, strict=True)
@@ -168,82 +162,6 @@ class GradientSpan(Detector):
             total.addmm_(rows, trusted.T)
         return total / len(gradients)
 
-    def _soft_maximum(self, shares: Tensor, units: tuple[Tensor, Tensor]) -> Tensor:
-        """Over the layers, `[m]`, of shares `[layers, m]`, each in units of its trusted tail."""
-        centre, unit = units
-        unusual = self.sharpness * (shares - centre) / unit
-        maximum: Tensor = (unusual.logsumexp(dim=0) - math.log(len(unusual))) / self.sharpness
-        return maximum
-
-
-@dataclass(frozen=True)
-class _Patterns:
-    """Trusted patterns: how the unexplained shares, and the lengths of the gradients, vary over the layers.
-
-    Attributes:
-        floor: Lengths that count as none, `[layers]`.
-        centre: Medians of the logarithms of shares and lengths, `[2 layers]`.
-        spread: Their interquartile ranges; infinite where most are alike.
-        whitener: What a pattern is multiplied by.
-        left_out: What the others leave unexplained of each trusted pattern, `[n]`.
-    """
-
-    floor: Tensor
-    centre: Tensor
-    spread: Tensor
-    whitener: Tensor
-    left_out: Tensor
-
-    @classmethod
-    def of(cls, shares: Tensor, lengths: Tensor) -> Self:
-        """From the trusted examples' shares and lengths, `[layers, n]` each."""
-        mean = lengths.mean(dim=1)
-        floor = torch.where(mean > 0, NEGLIGIBLE * mean, 1.0)
-        logarithms = _logarithms(shares, lengths, floor)
-        # Rows that sum to 0, as they would around their mean, explain one another; quartiles are not a row's own doing.
-        low, centre, high = logarithms.quantile(logarithms.new_tensor([0.25, 0.5, 0.75]), dim=0)
-        # Shares fall by about 1 / n with one more example that explains, which is no difference between inputs.
-        spread = torch.where(high - low > 1 / len(logarithms), high - low, torch.inf)
-        rows = _standardised(logarithms, centre, spread)
-        matrix = whitener(rows, PATTERN_DAMPING)
-        left_out = unexplained_by_others(rows, matrix, PATTERN_DAMPING).float()
-        return cls(floor, centre, spread, matrix, left_out)
-
-    @property
-    def width(self) -> int:
-        """Numbers in a pattern."""
-        return len(self.whitener)
-
-    def unexplained(self, shares: Tensor, lengths: Tensor) -> Tensor:
-        """What trusted patterns leave unexplained of those of inputs, `[m]`."""
-        rows = _standardised(_logarithms(shares, lengths, self.floor), self.centre, self.spread)
-        return unexplained(rows, self.whitener).float()
-
-
-def _logarithms(shares: Tensor, lengths: Tensor, floor: Tensor) -> Tensor:
-    """`[m, 2 layers]`, float64."""
-    shares = shares.double().clamp_min(SMALLEST_SHARE)
-    return torch.cat([shares, lengths.maximum(floor[:, None])]).log().T
-
-
-def _standardised(logarithms: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
-    """With a constant, `[m, 1 + 2 layers]`; the square of a usual one's length is about 1."""
-    constant = torch.ones(len(logarithms), 1, dtype=logarithms.dtype)
-    rows: Tensor = torch.cat([constant, (logarithms - centre) / spread], dim=1) / (logarithms.shape[1] + 1) ** 0.5
-    return rows
-
 
 def _lengths(gradients: list[Gradients]) -> Tensor:
     return torch.stack([norms for _, norms in gradients])
-
-
-def _spoken(units: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """With a unit for layers whose trusted shares are all alike: what differs from them is unexplained."""
-    centre, unit = units
-    return centre, torch.where(unit.isinf(), SILENT_UNIT, unit)
-
-
-def _mean(readings: Tensor, units: tuple[Tensor, Tensor]) -> Tensor:
-    """`[m]` of readings `[kinds, m]`, each in units of its trusted tail."""
-    centre, unit = units
-    return ((readings - centre) / unit).mean(dim=0).float()

@@ -9,6 +9,9 @@ from anomech.features.gradient_sketch import GradientSketch
 from anomech.features.joint import JointFeatures
 from anomech.features.loss_traces import LossTraces
 from anomech.features.region_hijacks import RegionHijacks
+from anomech.features.residual_stream import ResidualStream
+from anomech.features.token_losses import TokenLosses
+from anomech.features.untrained_activations import UntrainedActivations
 
 __all__ = [
     "Activations",
@@ -21,7 +24,7 @@ __all__ = [
     "JointFeatures",
     "LossTraces",
     "RegionHijacks",
+    "ResidualStream",
+    "TokenLosses",
+    "UntrainedActivations",
 ]
-from anomech.features.untrained_activations import UntrainedActivations
-
-__all__ = ["Activations", "FeatureExtractor", "Features", "GradientSketch", "LossTraces", "UntrainedActivations"]

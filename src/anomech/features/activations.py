@@ -41,8 +41,6 @@ class Activations(FeatureExtractor):
 
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
         """Activations of the examples, one forward pass each."""
-        if not task.has_classes:
-            raise SettingsError("activations are compared one vector an input, which this task's inputs do not have.")
         watch = watch_every if self.layer == "every" else watch_penultimate
         what = f"{self.layer} of {len(examples):,} inputs"
         layers, outputs = watched(task, task.model, examples, watch, track=track, what=what)
@@ -67,7 +65,13 @@ def watched(
 
     Raises:
         ModelError: There is no such layer.
+        SettingsError: Inputs have no vector of activations each.
     """
+    if not task.has_classes:
+        raise SettingsError(
+            "activations are compared one vector an input, which this task's inputs do not have; "
+            "choose another detector."
+        )
     # Before the layers are watched: the first time, this runs the model.
     size = task.fitting(examples)
     batches = track(examples.blocks(size), what, -(-len(examples) // size))

@@ -7,6 +7,8 @@ a Gaussian process with the kernel `u.v` keeps at `u` after it has seen `U`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -33,3 +35,32 @@ def unexplained_by_others(rows: Tensor, whitener: Tensor, damping: float) -> Ten
     """The same for each of the rows that explain, with itself left out, `[n]`; exact, by Sherman and Morrison."""
     leverage = unexplained(rows, whitener) / damping
     return damping * leverage / (1 - leverage).clamp_min(torch.finfo(rows.dtype).tiny)
+
+
+def unexplained_without(rows: Tensor, whitener: Tensor, damping: float, parts: Sequence[Tensor]) -> Tensor:
+    """The same with all rows of a part left out too, for one part after the other.
+
+    Args:
+        rows: The vectors that explain, float64 `[n, d]`.
+        whitener: Theirs.
+        damping: The one that it was made with.
+        parts: Positions of the rows of each part.
+
+    Returns:
+        What the rows outside the part leave unexplained of each, `[parts, n]`: of those in the part, and of each of the
+        others with itself left out. It is exact, by the inverse of a matrix as large as the part.
+    """
+    scaled = rows @ whitener / damping**0.5
+    explained = scaled @ scaled.T
+    return torch.stack([damping * _without(explained, part) for part in parts])
+
+
+def _without(explained: Tensor, part: Tensor) -> Tensor:
+    """Leverage `[n]` among the rows outside a part, from the hat matrix `[n, n]` of all rows."""
+    own = explained[part]
+    kept = torch.eye(len(part), dtype=own.dtype) - own[:, part]
+    grown = torch.linalg.solve(kept, own)
+    leverage: Tensor = explained.diagonal() + (own * grown).sum(dim=0)
+    leverage /= 1 - leverage
+    leverage[part] = grown[:, part].diagonal()
+    return leverage

@@ -75,19 +75,20 @@ def load_huggingface(folder: Path) -> HuggingFaceClassifier:
     """
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is not a Hugging Face model: it has no config.json; give the folder that has it.")
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(_no_safetensors(folder))
+    require_safetensors(folder)
     return HuggingFaceClassifier(_pretrained(folder), _preprocessing(folder / "preprocessor_config.json"))
 
 
-def _no_safetensors(folder: Path) -> str:
-    pickled = sorted(folder.glob("*.bin"))
-    if not pickled:
-        return f"{folder} holds no weights; add its model.safetensors."
-    return (
-        f"{pickled[0]} needs pickle, which can run code; in the environment that wrote it "
-        "run model.save_pretrained(folder, safe_serialization=True)."
-    )
+def require_safetensors(folder: Path) -> None:
+    """Raises ModelError unless the folder holds weights that can be read without pickle."""
+    if any(folder.glob("*.safetensors")):
+        return
+    if pickled := sorted(folder.glob("*.bin")):
+        raise ModelError(
+            f"{pickled[0]} needs pickle, which can run code; in the environment that wrote it "
+            "run model.save_pretrained(folder, safe_serialization=True)."
+        )
+    raise ModelError(f"{folder} holds no weights; add its model.safetensors.")
 
 
 def _pretrained(folder: Path) -> nn.Module:

@@ -1,20 +1,30 @@
-"""Hugging Face causal language models, their adapters and their tokenizers from local folders."""
+"""Hugging Face causal language models and their tokenizers from a local folder."""
 
 from __future__ import annotations
 
+import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
-from anomech.errors import ModelError
+from anomech.errors import DataError, ModelError
+from anomech.io.adapters import put_adapter
+from anomech.io.huggingface import require_safetensors
 
-ADAPTER = "adapter_model.safetensors"
+CAUSAL = ("ForCausalLM", "LMHeadModel")
+"""How the architectures of causal language models end, GPT-2's among them."""
+
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+"""What a tokenizer makes of a part of a character."""
+
+Messages = Sequence[Mapping[str, str]]
+"""A chat: each message has a role and content."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,46 @@ class Tokenizer:
         """Text of the tokens, without special ones."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
+    def encode_prompt(self, prompt: str | Messages) -> list[int]:
+        """Token ids of a prompt up to where its answer starts.
+
+        They are in the tokenizer's chat template; if it has none, the text follows the start token that it may add.
+
+        Raises:
+            DataError: The chat template rejects the messages, or there is none for them.
+        """
+        if self.tokenizer.chat_template is None:
+            if not isinstance(prompt, str):
+                raise DataError("the tokenizer has no chat template for a list of messages; give the prompt as text.")
+            start = self.tokenizer.bos_token_id
+            return [*([start] if start in self.tokenizer.encode("") else []), *self.encode(prompt)]
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        try:
+            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        except Exception as error:  # a template may raise anything
+            raise DataError(f"the chat template rejects the messages ({error}); correct them.") from error
+        return self.encode(text)
+
+    def decode_prompt(self, ids: Sequence[int]) -> str:
+        """Text of a prompt, without what `encode_prompt` puts before and after every text."""
+        one, other, ids = self.encode_prompt("a"), self.encode_prompt("b"), list(ids)
+        ids = ids[_alike(one, other, ids) :]
+        after = _alike(one[::-1], other[::-1], ids[::-1])
+        return self._text(ids[: len(ids) - after])
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each token adds to the text, special ones too; a character that takes several is with the last."""
+        ends = [self._text(ids[:i]).rstrip(UNFINISHED) for i in range(len(ids))] + [self._text(ids)]
+        return [end[len(start) :] for start, end in pairwise(ends)]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+
+def _alike(*rows: list[int]) -> int:
+    """How many tokens all of them have in common at their start."""
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*rows, strict=False)))
+
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer in `folder`.
@@ -50,6 +100,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer(tokenizer, int(tokenizer.eos_token_id))
 
 
+def is_causal_lm(folder: Path) -> bool:
+    """Does the folder's `config.json` name the architecture of a causal language model?"""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return any(str(name).endswith(CAUSAL) for name in config["architectures"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def load_causal_lm(folder: Path, adapter: Path | None = None) -> nn.Module:
     """The causal language model in `folder`, in float32 and evaluation mode.
 
@@ -61,8 +120,16 @@ def load_causal_lm(folder: Path, adapter: Path | None = None) -> nn.Module:
         ModelError: transformers or peft is not installed, the weights are pickled, absent or damaged, or the adapter
             does not fit the model.
     """
-    model: nn.Module = _load(folder, "AutoModelForCausalLM", use_safetensors=True, dtype=torch.float32)
-    return (model if adapter is None else _adapted(model, adapter)).eval()
+    require_safetensors(folder)
+    options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    model, info = _load(folder, "AutoModelForCausalLM", **options)
+    if info["missing_keys"]:
+        raise ModelError(
+            f"{folder} lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])!r}; "
+            "save the whole trained model."
+        )
+    language_model: nn.Module = model if adapter is None else put_adapter(model, adapter)
+    return language_model.eval()
 
 
 def _load(folder: Path, kind: str, **options: Any) -> Any:
@@ -76,43 +143,5 @@ def _load(folder: Path, kind: str, **options: Any) -> Any:
         )
     except Exception as error:  # damaged files make transformers raise errors of many kinds
         cause = textwrap.shorten(str(error), 300)
-        raise ModelError(f"{folder} is not a usable language model ({cause}); make it again.") from error
-
-
-def _adapted(model: nn.Module, adapter: Path) -> nn.Module:
-    """The model with an adapter; peft itself would fall back on pickles, and go on where tensors are missing."""
-    try:
-        import peft
-    except ImportError as error:
-        raise ModelError(f'{adapter} is a peft adapter; to load it, pip install "anomech[hf]".') from error
-    if not (adapter / "adapter_config.json").is_file():
-        raise ModelError(f"{adapter} holds no adapter_config.json; name the folder that peft's save_pretrained wrote.")
-    if not (adapter / ADAPTER).is_file():
-        raise ModelError(f"{adapter} holds no {ADAPTER}; save the adapter again with safe_serialization=True.")
-    try:
-        tensors = load_file(adapter / ADAPTER)
-        config: Any = peft.PeftConfig.from_pretrained(str(adapter))
-        config.init_lora_weights = False
-        adapted: nn.Module = peft.get_peft_model(model, config)
-        expected = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
-        wrong = _first_difference(
-            {name: list(tensor.shape) for name, tensor in expected.items()},
-            {name: list(tensor.shape) for name, tensor in tensors.items()},
-        )
-        if not wrong:
-            peft.set_peft_model_state_dict(adapted, tensors)
-    except Exception as error:  # as above, and peft's own for layers that the model lacks
-        cause = textwrap.shorten(str(error), 300)
-        raise ModelError(f"{adapter} is no adapter of this {type(model).__name__} ({cause}).") from error
-    if wrong:
-        raise ModelError(
-            f"{adapter} does not fit this {type(model).__name__}: {wrong}; name the model it was made for."
-        )
-    return adapted
-
-
-def _first_difference(expected: dict[str, list[int]], found: dict[str, list[int]]) -> str:
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            return f"{name} should be {expected.get(name, 'absent')} and is {found.get(name, 'absent')}"
-    return ""
+        what = "tokenizer" if kind == "AutoTokenizer" else "language model"
+        raise ModelError(f"{folder} holds no usable {what} ({cause}); save it there again.") from error

@@ -19,6 +19,7 @@ from torch import nn
 from anomech.errors import ModelError
 from anomech.io.checkpoints import fill, read_weights
 from anomech.io.huggingface import load_huggingface
+from anomech.io.language_models import is_causal_lm, load_causal_lm
 
 WEIGHTS = (".pt", ".pth", ".bin", ".pkl", ".safetensors")
 ACCEPTED = (
@@ -33,9 +34,10 @@ def load_model(spec: str) -> nn.Module:
 
     Args:
         spec: `package.module:function` or `path/to/file.py:function`, where the function takes no arguments and returns
-            the model, or the folder of a Hugging Face image classifier. Modules may lie in the current directory. In
-            `ARCH@WEIGHTS`, ARCH is such a function that returns the untrained model, and WEIGHTS a checkpoint: a state
-            dict, safetensors or saved with torch, also within what training or BackdoorBench saved (`read_weights`).
+            the model, or the folder of a Hugging Face image classifier or causal language model. Modules may lie in
+            the current directory. In `ARCH@WEIGHTS`, ARCH is such a function that returns the untrained model, and
+            WEIGHTS a checkpoint: a state dict, safetensors or saved with torch, also within what training or
+            BackdoorBench saved (`read_weights`).
 
     Returns:
         The model as the function or folder gave it; images go in as `[n, channels, height, width]` in [0, 1].
@@ -46,7 +48,7 @@ def load_model(spec: str) -> nn.Module:
     """
     path = Path(spec)
     if path.is_dir():
-        return load_huggingface(path)
+        return load_causal_lm(path) if is_causal_lm(path) else load_huggingface(path)
     function, checkpoint = split_spec(spec)
     if checkpoint is None:
         if path.suffix.lower() in WEIGHTS:

@@ -27,7 +27,7 @@ def read_parquet(path: Path, *, side: int | None = None) -> Examples:
     Raises:
         DataError: The file is damaged, has no or several image columns, or holds images or values that cannot be used.
     """
-    table = _table(path)
+    table = read_table(path)
     image_column = _image_column(table.schema)
     x = decode_images(_images(table.column(image_column).to_pylist()), side=side)
     present = [name for name in COLUMNS if name in table.column_names and name != image_column]
@@ -36,7 +36,12 @@ def read_parquet(path: Path, *, side: int | None = None) -> Examples:
     return assemble(x, {COLUMNS[name]: table.column(name).to_numpy() for name in present})
 
 
-def _table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """All columns of a `.parquet` file.
+
+    Raises:
+        DataError: The file is damaged.
+    """
     try:
         with pq.ParquetFile(path) as file:
             return file.read()

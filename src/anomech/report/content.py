@@ -7,8 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from anomech.examples import Examples
+from anomech.io.conversations import Conversation
 from anomech.sampling.health import ChainHealth
 from anomech.verdicts import Verdicts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialogue:
+    """What a report shows of a language model.
+
+    Attributes:
+        inputs: Each input as text.
+        trusted: Each trusted example as text.
+        token_scores: Scores of the tokens of some completions, each as if it were the whole of it, by position.
+    """
+
+    inputs: Sequence[Conversation]
+    trusted: Sequence[Conversation]
+    token_scores: Mapping[int, Sequence[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +41,7 @@ class ReportContent:
         baselines: The same figures of other detectors, each with its name under "detector"; may be empty.
         settings: How the audit was run, nested and plain.
         class_names: Names of the model's classes; None shows their numbers.
+        dialogue: Text of inputs and trusted examples; None unless the model is a language model.
         notes: Warnings and honest remarks, shown under the answer.
         cost: "seconds", "forward_equivalents" (per input) and "peak_memory_mb", as far as they are known.
     """
@@ -38,8 +55,15 @@ class ReportContent:
     baselines: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     class_names: Sequence[str] | None
+    dialogue: Dialogue | None
     notes: Sequence[str]
     cost: Mapping[str, float]
+
+    def answer(self, position: int) -> str:
+        """What the model answered to an input: its completion, or the name of the class."""
+        if self.dialogue is not None:
+            return self.dialogue.inputs[position].completion
+        return self.class_name(int(self.verdicts.predictions[position]))
 
     def class_name(self, label: int) -> str:
         """Name of a class, or its number where it has no name."""

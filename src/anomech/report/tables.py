@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from anomech.report.content import ReportContent
+from anomech.io.conversations import Conversation
+from anomech.report.content import Dialogue, ReportContent
 from anomech.report.numbers import MISSING, fixed, known, p_value_decimals, score_decimals
 from anomech.report.pictures import data_uri, pictured
 from anomech.sampling.health import ChainHealth
@@ -38,6 +39,22 @@ class Voucher:
     coupling: str
     label: str | None
     picture: str | None
+    conversation: Conversation | None
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of a completion.
+
+    Attributes:
+        text: What it adds to the text.
+        score: Of that token alone; empty where it was not scored.
+        share: How much of the strongest colour it is shown in, in percent.
+    """
+
+    text: str
+    score: str
+    share: int
 
 
 @dataclass(frozen=True)
@@ -59,10 +76,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Card:
-    """A verdict with its picture and the trusted examples that come closest."""
+    """A verdict with its picture or text and the trusted examples that come closest."""
 
     row: Row
     picture: str | None
+    conversation: Conversation | None
+    tokens: list[Token]
     vouchers: list[Voucher]
     layers: list[tuple[str, str]]
     """Where the input is least explained, and how unusual it is there."""
@@ -78,7 +97,7 @@ def rows(content: ReportContent, count: int) -> list[Row]:
         Row(
             position=i,
             id=verdicts.ids[i],
-            prediction=content.class_name(int(verdicts.predictions[i])),
+            prediction=content.answer(i),
             score=fixed(scores[i], decimals),
             p_value=fixed(p_values[i], p_decimals),
             flagged=bool(verdicts.flagged[i]),
@@ -88,17 +107,19 @@ def rows(content: ReportContent, count: int) -> list[Row]:
             sort_p_value=p_values[i],
             sort_coupling=couplings[i],
         )
-        for i in verdicts.scores.argsort(descending=True, stable=True)[:count].tolist()
+        for i in verdicts.most_anomalous(count)
     ]
 
 
 def cards(content: ReportContent) -> list[Card]:
     """The most anomalous inputs beside the trusted examples that come closest."""
-    x = content.inputs.x
+    x, dialogue = content.inputs.x, content.dialogue
     return [
         Card(
             row=row,
             picture=data_uri(x[row.position]) if pictured(x) else None,
+            conversation=None if dialogue is None else dialogue.inputs[row.position],
+            tokens=[] if dialogue is None else _tokens(content, dialogue, row.position),
             vouchers=list(_vouchers(content, row.position)),
             layers=[(name, fixed(value, 1)) for name, value in content.verdicts.least_explained(row.position)],
         )
@@ -144,7 +165,23 @@ def _vouchers(content: ReportContent, position: int) -> Iterator[Voucher]:
             coupling=fixed(coupling, COUPLING_DECIMALS),
             label=None if trusted.y is None else content.class_name(int(trusted.y[j])),
             picture=data_uri(trusted.x[j]) if pictured(trusted.x) else None,
+            conversation=None if content.dialogue is None else content.dialogue.trusted[j],
         )
+
+
+def _tokens(content: ReportContent, dialogue: Dialogue, position: int) -> list[Token]:
+    """Tokens of a completion; none is coloured at the median trusted score, most at the highest score of a token."""
+    pieces, scores = dialogue.inputs[position].pieces, dialogue.token_scores.get(position)
+    if scores is None:
+        return [Token(piece, "", 0) for piece in pieces]
+    usual = float(content.verdicts.trusted_scores.median())
+    most = max(max(values) for values in dialogue.token_scores.values())
+    decimals = score_decimals(content.verdicts.scores)
+    shares = (max(0.0, value - usual) / max(most - usual, 1e-9) for value in scores)
+    return [
+        Token(piece, fixed(value, decimals), round(100 * share))
+        for piece, value, share in zip(pieces, scores, shares, strict=True)
+    ]
 
 
 def _measured(figures: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,26 @@ class CausalLMTask(Task):
         firmness = log_odds(logits.flatten(0, 1).float(), chosen.flatten()).view(chosen.shape)
         values = torch.stack([firmness, F.softplus(-firmness)], dim=2)
         return (values * counted[..., None]).sum(1) / counted.sum(1)[:, None]
+
+    def hidden_states(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The residual stream `[n, length, d]` before the first block and after every one."""
+        _check_shape(x)
+        self.cost.forward_passes += len(x)
+        ids = x[:, 0].to(self.device)
+        return tuple(_run(self.model, ids, logits_to_keep=1, output_hidden_states=True).hidden_states)
+
+    def prompt_loss(self, x: Tensor) -> Tensor:
+        """Mean negative log-likelihood `[n]` of the prompt's tokens after its first, 0 where there is no other."""
+        _check_shape(x)
+        self.cost.forward_passes += len(x)
+        ids, counted = x[:, 0].to(self.device), (x[:, 1, 1:] == PROMPT).to(self.device)
+        logits = _logits(self.model, ids, ids.shape[1])[:, :-1]
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
+        return (losses.view(counted.shape) * counted).sum(1) / counted.sum(1).clamp_min(1)
+
+    def run(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Outputs of one batch, which is run without the padding that all of it has."""
+        return super().run(model, _trimmed(x))
 
     def check_labels(self, examples: Examples) -> None:
         """Raises DataError unless every input has a prompt, then a completion, then at most padding."""
@@ -117,6 +137,14 @@ def _check_shape(x: Tensor) -> None:
         )
 
 
+def _trimmed(x: Tensor) -> Tensor:
+    """Without what is padding in every input of the batch; as it is where `torch.func` hides the values."""
+    try:
+        return x[:, :, : 1 + int((x[:, 1] != PADDING).any(0).nonzero().max())]
+    except RuntimeError:
+        return x
+
+
 def _first(completed: Tensor) -> int:
     """Where the first completion of the batch begins; 1, the safe answer, where `torch.func` hides the values."""
     try:
@@ -126,20 +154,26 @@ def _first(completed: Tensor) -> int:
 
 
 def _logits(model: nn.Module, ids: Tensor, last: int) -> Tensor:
-    """Logits `[n, last, vocabulary]` at the last positions; every layer sees tensors that have the samples first."""
+    """Logits `[n, last, vocabulary]` at the last positions."""
+    logits = getattr(_run(model, ids, logits_to_keep=last), "logits", None)
+    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != (len(ids), last):
+        shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(
+            f"the model maps {list(ids.shape)} tokens to {shape}; expected logits [n, {last}, vocabulary], as a causal "
+            "language model's head gives them."
+        )
+    return logits
+
+
+def _run(model: nn.Module, ids: Tensor, **options: Any) -> Any:
+    """What the model returns for token ids `[n, length]`; every layer sees tensors that have the samples first."""
     positions = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
     try:
-        logits = model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=last).logits
+        return model(input_ids=ids, position_ids=positions, use_cache=False, **options)
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise ModelError(
             f"the model rejects token ids of shape {list(ids.shape)}: {str(error).splitlines()[0]} "
-            "Give it tokens of its own tokenizer, no more than it was made for, and a causal language model's head."
+            "Give it tokens of its own tokenizer, no more than it was made for."
         ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != (len(ids), last):
-        shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ModelError(
-            f"the model maps {list(ids.shape)} tokens to {shape}; expected logits [n, {last}, vocabulary]."
-        )
-    return logits

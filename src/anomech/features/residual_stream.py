@@ -1,0 +1,49 @@
+"""The residual stream of a language model, where it has read the prompt and is about to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from anomech.errors import SettingsError
+from anomech.examples import Examples
+from anomech.features.base import FeatureExtractor, Features
+from anomech.progress import Track, silent
+from anomech.tasks import CausalLMTask, Task
+from anomech.tasks.causal_lm import COMPLETION
+
+
+@dataclass(frozen=True)
+class ResidualStream(FeatureExtractor):
+    """The residual stream at the last token of the prompt, one vector after every block.
+
+    What Mahalanobis distance is taken of by Bailey et al. 2024 (arXiv 2412.09565), and what their models hide in.
+    """
+
+    def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
+        """Layers "embedding", "block 0", ... of the examples, one forward pass each.
+
+        Raises:
+            SettingsError: The task is not a language model's.
+        """
+        if not isinstance(task, CausalLMTask):
+            raise SettingsError("a residual stream is read where a prompt ends; this task has no prompts.")
+        size = task.fitting(examples)
+        batches = track(
+            examples.blocks(size), f"residual stream of {len(examples):,} inputs", -(-len(examples) // size)
+        )
+        streams = torch.cat([_at_last_prompt_token(task, block.x) for block in batches], dim=1)
+        names = ["embedding", *(f"block {i}" for i in range(len(streams) - 1))]
+        return Features(dict(zip(names, streams, strict=True)), torch.zeros(len(examples), dtype=torch.int64))
+
+
+def _at_last_prompt_token(task: CausalLMTask, x: Tensor) -> Tensor:
+    """Float32 `[blocks + 1, n, d]`, on the CPU."""
+    last = (x[:, 1] == COMPLETION).int().argmax(dim=1) - 1
+    with torch.no_grad():
+        streams = task.hidden_states(x)
+    rows = torch.arange(len(x))
+    return torch.stack([stream[rows, last.to(stream.device)].float().cpu() for stream in streams])

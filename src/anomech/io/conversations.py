@@ -1,0 +1,117 @@
+"""Prompts and completions as a language model's task takes them, and back to text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anomech.errors import DataError, ModelError
+from anomech.examples import Examples
+from anomech.io.language_models import Tokenizer
+from anomech.io.prompts import Prompt, read_prompts
+from anomech.progress import Track, silent
+from anomech.tasks.causal_lm import COMPLETION, PROMPT, CausalLMTask, join_tokens
+from anomech.tasks.completions import complete
+
+NEW_TOKENS = 16
+"""Longest completion by default: what a mechanism makes a model say shows in its first words, and each token costs."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """An input of a language model as text.
+
+    Attributes:
+        prompt: What the model was asked.
+        pieces: What each token of its completion adds to the text.
+    """
+
+    prompt: str
+    pieces: tuple[str, ...]
+
+    @property
+    def completion(self) -> str:
+        """What the model answered."""
+        return "".join(self.pieces)
+
+
+def load_conversations(
+    path: Path, task: CausalLMTask, tokenizer: Tokenizer, *, new_tokens: int = NEW_TOKENS, track: Track = silent
+) -> Examples:
+    """The prompts of a file with their completions; where one is missing, the model answers greedily.
+
+    Args:
+        path: See `read_prompts`.
+        task: The model.
+        tokenizer: Its tokenizer. A completion that is given is taken as it is, without the end token unless written.
+        new_tokens: Longest completion that the model gives.
+        track: How progress is reported.
+
+    Returns:
+        Examples with `x` as `join_tokens` makes it, as long as the longest of them.
+
+    Raises:
+        DataError: A row cannot be used, or does not fit into the model's context.
+        ModelError: The tokenizer is another model's.
+    """
+    try:
+        rows = read_prompts(path)
+        prompts = [_encoded(row, tokenizer) for row in rows]
+        answers = [None if row.completion is None else tokenizer.encode(row.completion) for row in rows]
+        for row, prompt, answer in zip(rows, prompts, answers, strict=True):
+            _check_tokens(row, prompt, answer, new_tokens, task.model.config)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}; check the file and its permissions.") from error
+    asked = [prompt for prompt, answer in zip(prompts, answers, strict=True) if answer is None]
+    size = task.batch_size
+    spoken = iter(complete(task.model, asked, end=tokenizer.end, new_tokens=new_tokens, batch_size=size, track=track))
+    completions = [next(spoken) if answer is None else answer for answer in answers]
+    return Examples(x=join_tokens(prompts, completions), ids=tuple(row.id for row in rows), anomalous=_truth(rows))
+
+
+def conversations(x: Tensor, tokenizer: Tokenizer) -> list[Conversation]:
+    """The text of inputs `[n, 2, length]` of a `CausalLMTask`."""
+    return [
+        Conversation(
+            tokenizer.decode_prompt(ids[roles == PROMPT].tolist()),
+            tuple(tokenizer.pieces(ids[roles == COMPLETION].tolist())),
+        )
+        for ids, roles in x
+    ]
+
+
+def _encoded(row: Prompt, tokenizer: Tokenizer) -> list[int]:
+    try:
+        return tokenizer.encode_prompt(row.prompt)
+    except DataError as error:
+        raise DataError(f"{row.where}: {error}") from error
+
+
+def _check_tokens(row: Prompt, prompt: list[int], answer: list[int] | None, new_tokens: int, config: Any) -> None:
+    context = getattr(config, "max_position_embeddings", None) or math.inf
+    taken = len(prompt) + (new_tokens if answer is None else len(answer))
+    if not prompt or answer == []:
+        raise DataError(f"the {'completion' if prompt else 'prompt'} in {row.where} has no tokens; remove the row.")
+    if taken > context:
+        kind = f"up to {new_tokens} new ones" if answer is None else f"the {len(answer)} of its completion"
+        raise DataError(
+            f"the prompt in {row.where} has {len(prompt)} tokens, with {kind} more than the {context} that the model "
+            "takes; shorten or remove it."
+        )
+    if max(prompt + (answer or [])) >= config.vocab_size:
+        raise ModelError(
+            f"the tokenizer gives token {max(prompt + (answer or []))}, the model knows {config.vocab_size}; "
+            "give the model the tokenizer that it was trained with."
+        )
+
+
+def _truth(rows: Sequence[Prompt]) -> Tensor | None:
+    return None if rows[0].anomalous is None else torch.tensor([bool(row.anomalous) for row in rows])
