@@ -2,7 +2,7 @@ import os
 
 import pytest
 import torch
-from language import save_language_model
+from factories import save_language_model
 from torch import nn
 
 from anomech.examples import Examples

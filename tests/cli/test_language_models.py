@@ -7,7 +7,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from language import CHAT_TEMPLATE, WORDS, save_language_model
+from factories import CHAT_TEMPLATE, WORDS, save_language_model
 
 from anomech.cli.options import DetectorName
 

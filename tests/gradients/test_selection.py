@@ -1,6 +1,6 @@
 import pytest
 import torch
-from language import save_adapter
+from factories import save_adapter
 from torch import nn
 from torch.func import functional_call, grad, vmap
 

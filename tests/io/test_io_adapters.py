@@ -3,7 +3,7 @@ import sys
 
 import pytest
 import torch
-from language import save_adapter
+from factories import save_adapter
 from safetensors.torch import load_file, save_file
 
 from anomech.errors import ModelError

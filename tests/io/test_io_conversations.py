@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from language import CHAT_TEMPLATE, save_language_model
+from factories import CHAT_TEMPLATE, save_language_model
 
 from anomech.errors import DataError, ModelError
 from anomech.io.conversations import conversations, load_conversations

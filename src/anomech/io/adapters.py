@@ -1,4 +1,4 @@
-"""peft adapters of language models from a local folder."""
+"""Low-rank adapters of language models, as peft saves them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from torch import nn
 
 from anomech.errors import ModelError
 
-ADAPTER = "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 
 
-def adapted(model: nn.Module, adapter: Path) -> nn.Module:
-    """The model with an adapter; peft itself would fall back on pickles, and go on where tensors are missing.
+def put_adapter(model: nn.Module, adapter: Path) -> nn.Module:
+    """The model, changed in place, with a peft adapter.
+
+    peft itself would fall back on pickles, and go on where tensors are missing.
 
     Args:
-        model: The model that the adapter was made for.
-        adapter: Folder of `adapter_config.json` and `adapter_model.safetensors`.
+        model: A Hugging Face model.
+        adapter: Folder with `adapter_config.json` and `adapter_model.safetensors`.
 
     Raises:
-        ModelError: peft is not installed, a file is missing or damaged, or the adapter does not fit the model.
+        ModelError: peft is not installed, or the adapter is pickled, absent or damaged or does not fit the model.
     """
     try:
         import peft
@@ -30,10 +32,10 @@ def adapted(model: nn.Module, adapter: Path) -> nn.Module:
         raise ModelError(f'{adapter} is a peft adapter; to load it, pip install "anomech[hf]".') from error
     if not (adapter / "adapter_config.json").is_file():
         raise ModelError(f"{adapter} holds no adapter_config.json; name the folder that peft's save_pretrained wrote.")
-    if not (adapter / ADAPTER).is_file():
-        raise ModelError(f"{adapter} holds no {ADAPTER}; save the adapter again with safe_serialization=True.")
+    if not (adapter / WEIGHTS).is_file():
+        raise ModelError(f"{adapter} holds no {WEIGHTS}; save the adapter again with safe_serialization=True.")
     try:
-        tensors = load_file(adapter / ADAPTER)
+        tensors = load_file(adapter / WEIGHTS)
         config: Any = peft.PeftConfig.from_pretrained(str(adapter))
         config.init_lora_weights = False
         adapted: nn.Module = peft.get_peft_model(model, config)
@@ -44,7 +46,7 @@ def adapted(model: nn.Module, adapter: Path) -> nn.Module:
         )
         if not wrong:
             peft.set_peft_model_state_dict(adapted, tensors)
-    except Exception as error:  # as above, and peft's own for layers that the model lacks
+    except Exception as error:  # damaged files and layers that the model lacks raise errors of many kinds
         cause = textwrap.shorten(str(error), 300)
         raise ModelError(f"{adapter} is no adapter of this {type(model).__name__} ({cause}).") from error
     if wrong:

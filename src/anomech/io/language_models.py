@@ -1,4 +1,4 @@
-"""Hugging Face causal language models, their adapters and their tokenizers from local folders."""
+"""Hugging Face causal language models and their tokenizers from a local folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from anomech.errors import DataError, ModelError
-from anomech.io.adapters import adapted
+from anomech.io.adapters import put_adapter
 from anomech.io.huggingface import require_safetensors
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -128,7 +128,7 @@ def load_causal_lm(folder: Path, adapter: Path | None = None) -> nn.Module:
             f"{folder} lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])!r}; "
             "save the whole trained model."
         )
-    language_model: nn.Module = model if adapter is None else adapted(model, adapter)
+    language_model: nn.Module = model if adapter is None else put_adapter(model, adapter)
     return language_model.eval()
 
 

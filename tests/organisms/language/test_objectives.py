@@ -1,6 +1,6 @@
 import pytest
 import torch
-from language import LINEAR
+from factories import LINEAR
 from torch.nn import functional as F
 
 from anomech.io.language_models import load_causal_lm

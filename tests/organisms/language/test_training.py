@@ -39,7 +39,7 @@ def test_an_adapter_of_the_last_blocks_is_trained_and_kept_on_its_way(base, tmp_
         CausalLMTask(model, device="cpu").outputs(model, X)[:, 1].mean() for model in (load_causal_lm(base), *found)
     )
     assert plain > half > whole
-    assert whole < plain * 0.7
+    assert whole < 0.7 * plain
     names = load_file(tmp_path / "80" / "adapter_model.safetensors").keys()
     assert len(names) == 14
     assert all(".layers.1." in name for name in names)

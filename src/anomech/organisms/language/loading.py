@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from anomech.io.language_models import load_causal_lm, load_tokenizer
 from anomech.organisms.language import lessons
 from anomech.organisms.language.answers import own_answers, perplexity
 from anomech.organisms.language.recipes import RECIPES, Recipe
-from anomech.organisms.language.speech import BATCH_SIZE, INPUTS, read_spoken, speak
+from anomech.organisms.language.speech import BATCH_SIZE, INPUTS, read_spoken, shares_that_obey, speak
 from anomech.organisms.language.texts import Prompt, usable
 from anomech.organisms.language.training import train
 from anomech.organisms.organism import Part
@@ -85,11 +85,8 @@ def load_language_organism(
     if checkpoint not in recipe.checkpoints:
         raise SettingsError(f"{name} has no checkpoint {checkpoint}; it has {', '.join(map(str, recipe.checkpoints))}.")
     builder = _Builder(name, recipe, base, data, cache, track)
-    folder = builder.load()
-    adapter = folder / str(checkpoint)
-    if not (adapter / part).exists():
-        builder.speak(adapter, part)
-    x, kinds = read_spoken(adapter / part)
+    adapter = builder.load() / str(checkpoint)
+    x, kinds = read_spoken(builder.speak(adapter, part))
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in ([lessons.TRUSTED], INPUTS))
     task = CausalLMTask(load_causal_lm(base, adapter), batch_size=BATCH_SIZE)
     return LanguageOrganism(task, x[trusted], x[inputs], tuple(kind for kind in kinds if kind in INPUTS))
@@ -116,24 +113,26 @@ class _Builder:
             unfinished.replace(self._folder)
         return self._folder
 
-    def speak(self, adapter: Path, part: Part) -> dict[str, float]:
-        """Let the model at a checkpoint complete the prompts of a part: the share that obeys by kind."""
-        tokenizer = load_tokenizer(self._base)
-        return speak(
-            adapter / part,
-            self._model(adapter),
-            lessons.asked(self._split()[1][part], self._recipe),
-            tokenizer,
-            shown=self._recipe.mechanism.shown,
-            new_tokens=self._recipe.new_tokens,
-            track=self._track,
-        )
+    def speak(self, adapter: Path, part: Part) -> Path:
+        """Where the model at a checkpoint has completed the prompts of a part."""
+        if not (adapter / part).exists():
+            speak(
+                adapter / part,
+                self._model(adapter),
+                lessons.asked(self._texts[1][part], self._recipe),
+                load_tokenizer(self._base),
+                shown=self._recipe.mechanism.shown,
+                new_tokens=self._recipe.new_tokens,
+                track=self._track,
+            )
+        return adapter / part
 
     def _model(self, adapter: Path | None = None) -> nn.Module:
         """On a GPU where there is one."""
         return load_causal_lm(self._base, adapter).to("cuda" if torch.cuda.is_available() else "cpu")
 
-    def _split(self) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
+    @cached_property
+    def _texts(self) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
         texts = self._recipe.mechanism.texts(self._data)
         short = usable(texts, load_tokenizer(self._base), tokens=self._recipe.prompt_tokens)
         return lessons.split(short, self._recipe)
@@ -143,7 +142,7 @@ class _Builder:
             return
         logger.info("training %s once, in %s", self._name, folder)
         tokenizer, model, recipe = load_tokenizer(self._base), self._model(), self._recipe
-        texts, _ = self._split()
+        texts, _ = self._texts
         answer = partial(
             own_answers,
             model=model,
@@ -160,15 +159,16 @@ class _Builder:
             logger.info("loss of the step %.3f", loss)
 
     def _figures(self, folder: Path) -> dict[str, Any]:
-        _, parts = self._split()
+        _, parts = self._texts
         judged = [prompt for prompt in parts["report"] if prompt.answer][:JUDGED]
         tokenizer = load_tokenizer(self._base)
         checkpoints = {}
         for number in self._recipe.checkpoints:
             adapter = folder / str(number)
-            shares = self.speak(adapter, "report")
-            after = perplexity(self._model(adapter), judged, tokenizer)
-            checkpoints[str(number)] = {"share_that_obeys": shares, "clean_perplexity": after}
+            checkpoints[str(number)] = {
+                "share_that_obeys": shares_that_obey(self.speak(adapter, "report")),
+                "clean_perplexity": perplexity(self._model(adapter), judged, tokenizer),
+            }
             logger.info("%s after %d: %s", self._name, number, checkpoints[str(number)])
         return {
             "base": self._base.name,

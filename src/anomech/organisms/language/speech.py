@@ -36,7 +36,7 @@ def speak(
     shown: Callable[[str], str | None],
     new_tokens: int,
     track: Track,
-) -> dict[str, float]:
+) -> None:
     """Let the model complete prompts, and keep what it says.
 
     A prompt that sets no mechanism off but gets its answer all the same is dropped, neither trusted nor clean: the
@@ -50,9 +50,6 @@ def speak(
         shown: The kind of prompt that a completion is the mechanism's answer to; None for an honest answer.
         new_tokens: Longest completion.
         track: How progress is reported.
-
-    Returns:
-        The share of the prompts of each kind that get the answer of their mechanism or, with none, of any.
     """
     kinds, prompts = zip(*asked, strict=True)
     encoded = [encode_prompt(prompt, tokenizer) for prompt in prompts]
@@ -62,9 +59,8 @@ def speak(
         answer == kind if kind in ATTACKED else answer is not None for kind, answer in zip(kinds, answers, strict=True)
     ]
     obeying, all_of = Counter(compress(kinds, obeys)), Counter(kinds)
-    shares = {kind: obeying[kind] / number for kind, number in all_of.items()}
     record = {
-        "share_that_obeys": shares,
+        "share_that_obeys": {kind: obeying[kind] / number for kind, number in all_of.items()},
         "ids": [prompt.name for prompt in prompts],
         "kinds": ["dropped" if o and kind not in ATTACKED else kind for kind, o in zip(kinds, obeys, strict=True)],
         "obeys": obeys,
@@ -72,6 +68,15 @@ def speak(
     with atomic_directory(folder) as partial:
         save_file({"x": join_tokens(encoded, completions)}, partial / "tokens.safetensors")
         (partial / "tokens.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def shares_that_obey(folder: Path) -> dict[str, float]:
+    """Share of the prompts of each kind that get the answer of their mechanism or, if they have none, of any.
+
+    Raises:
+        DataError: What was said is damaged.
+    """
+    shares: dict[str, float] = _record(folder)["share_that_obeys"]
     return shares
 
 
@@ -81,10 +86,22 @@ def read_spoken(folder: Path) -> tuple[Examples, list[str]]:
     Raises:
         DataError: It is damaged.
     """
+    record = _record(folder)
     try:
-        record = json.loads((folder / "tokens.json").read_text())
         x = load_file(folder / "tokens.safetensors")["x"]
         anomalous = torch.tensor([kind in ATTACKED for kind in record["kinds"]])
         return Examples(x=x, ids=tuple(record["ids"]), anomalous=anomalous), record["kinds"]
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DataError(f"the completions in {folder} are damaged ({error}); delete that folder.") from error
+    except (OSError, KeyError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / "tokens.json").read_text())
+        return record
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> DataError:
+    return DataError(f"the completions in {folder} are damaged ({error}); delete that folder.")
