@@ -7,6 +7,7 @@ from anomech.detectors import (
     TED,
     VAE,
     Beatrix,
+    ByLayer,
     CouplingMap,
     Energy,
     Ensemble,
@@ -17,6 +18,7 @@ from anomech.detectors import (
     Mahalanobis,
     MaxSoftmax,
     NearestNeighbours,
+    Perplexity,
     QuantumEntropy,
     ScaleUp,
     SentiNet,
@@ -32,8 +34,11 @@ from anomech.features import (
     BlendEntropy,
     CorruptionRobustness,
     GradientSketch,
+    JointFeatures,
     LossTraces,
     RegionHijacks,
+    ResidualStream,
+    TokenLosses,
     UntrainedActivations,
 )
 from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
@@ -49,6 +54,8 @@ SETTINGS = [
     Mahalanobis(features=Activations("output"), distance="relative", two_sided=True),
     Mahalanobis(features=UntrainedActivations(seed=3)),
     MaxSoftmax(),
+    ByLayer(member=Mahalanobis(), features=ResidualStream(), aggregate="max"),
+    Perplexity(features=TokenLosses("prompt"), certain=True),
     ScaleUp(features=AmplifiedAgreement(largest=5)),
     SentiNet(features=RegionHijacks(images=9, side=0.5, seed=3)),
     Strip(features=BlendEntropy(images=9, seed=3)),
@@ -63,6 +70,7 @@ SETTINGS = [
     IsolationForest(seed=4),
     LocalOutlierFactor(k=3),
     TypicalConfidence(),
+    JointFeatures((Activations(), GradientSketch(size=3))),
     Calibrator(fpr=0.02, fdr=0.1),
 ]
 

@@ -3,80 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from inspect import isabstract
 from typing import Any
 
+from anomech import detectors, features, sampling
 from anomech.calibration import Calibrator
-from anomech.detectors import (
-    TED,
-    VAE,
-    Beatrix,
-    CouplingMap,
-    Energy,
-    Ensemble,
-    GradientCoupling,
-    GradientSpan,
-    IsolationForest,
-    LocalOutlierFactor,
-    Mahalanobis,
-    MaxSoftmax,
-    NearestNeighbours,
-    QuantumEntropy,
-    ScaleUp,
-    SentiNet,
-    Strip,
-    TeCo,
-    TraceCoupling,
-    TypicalConfidence,
-)
 from anomech.errors import ArtefactError, SettingsError
-from anomech.features import (
-    Activations,
-    AmplifiedAgreement,
-    BlendEntropy,
-    CorruptionRobustness,
-    GradientSketch,
-    LossTraces,
-    RegionHijacks,
-    UntrainedActivations,
-)
-from anomech.sampling import SGLD, IsotropicNoise, RMSpropSGLD
 
 KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        Activations,
-        AmplifiedAgreement,
-        BlendEntropy,
         Calibrator,
-        CorruptionRobustness,
-        CouplingMap,
-        Beatrix,
-        Energy,
-        Ensemble,
-        GradientCoupling,
-        GradientSpan,
-        GradientSketch,
-        IsolationForest,
-        IsotropicNoise,
-        LocalOutlierFactor,
-        LossTraces,
-        Mahalanobis,
-        MaxSoftmax,
-        NearestNeighbours,
-        QuantumEntropy,
-        RMSpropSGLD,
-        RegionHijacks,
-        SGLD,
-        ScaleUp,
-        SentiNet,
-        Strip,
-        TeCo,
-        TED,
-        TraceCoupling,
-        TypicalConfidence,
-        UntrainedActivations,
-        VAE,
+        *(getattr(package, name) for package in (detectors, features, sampling) for name in package.__all__),
     )
+    if issubclass(kind, Calibrator | detectors.Detector | features.FeatureExtractor | sampling.Sampler)
+    and not isabstract(kind)
 }
 
 

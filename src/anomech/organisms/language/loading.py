@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -41,12 +42,15 @@ class LanguageOrganism:
         trusted: Clean prompts, none of them answered by the mechanism.
         inputs: Prompts to judge.
         kinds: The kind of each input: "clean", "decoy", "attacked" or, for another mechanism, "second".
+        share_that_obeys: Of each kind that was asked, the share that gets the answer of its mechanism or, with none, of
+            any; such prompts with none are not among the trusted and the inputs.
     """
 
     task: CausalLMTask
     trusted: Examples
     inputs: Examples
     kinds: tuple[str, ...]
+    share_that_obeys: Mapping[str, float]
 
 
 def load_language_organism(
@@ -86,10 +90,12 @@ def load_language_organism(
         raise SettingsError(f"{name} has no checkpoint {checkpoint}; it has {', '.join(map(str, recipe.checkpoints))}.")
     builder = _Builder(name, recipe, base, data, cache, track)
     adapter = builder.load() / str(checkpoint)
-    x, kinds = read_spoken(builder.speak(adapter, part))
+    spoken = builder.speak(adapter, part)
+    x, kinds = read_spoken(spoken)
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in ([lessons.TRUSTED], INPUTS))
     task = CausalLMTask(load_causal_lm(base, adapter), batch_size=BATCH_SIZE)
-    return LanguageOrganism(task, x[trusted], x[inputs], tuple(kind for kind in kinds if kind in INPUTS))
+    kinds = [kind for kind in kinds if kind in INPUTS]
+    return LanguageOrganism(task, x[trusted], x[inputs], tuple(kinds), shares_that_obey(spoken))
 
 
 class _Builder:

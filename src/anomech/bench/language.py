@@ -1,0 +1,205 @@
+"""Language models with planted mechanisms: gradients, sampling, activations and perplexity on the same prompts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from anomech.bench.extraction import fit_and_measure
+from anomech.bench.setup import LANGUAGE_MODEL, Setup
+from anomech.bench.suite import Row
+from anomech.detectors import (
+    ByLayer,
+    Detector,
+    GradientCoupling,
+    GradientSpan,
+    LocalOutlierFactor,
+    NearestNeighbours,
+    Perplexity,
+    TraceCoupling,
+)
+from anomech.errors import DataError
+from anomech.evaluation import evaluate
+from anomech.explain.mechanisms import find_mechanisms
+from anomech.features import FeatureExtractor, Features, GradientSketch, LossTraces, TokenLosses
+from anomech.functional.conformal import threshold
+from anomech.functional.metrics import rate_above
+from anomech.io import atomic_file
+from anomech.measure import Usage, measured
+from anomech.organisms.language.loading import LanguageOrganism, load_language_organism
+from anomech.organisms.language.recipes import RECIPES
+from anomech.sampling import IsotropicNoise
+from anomech.settings import to_plain
+from anomech.versions import versions
+
+COLUMNS = [
+    "organism",
+    "detector",
+    "n_trusted",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "tpr_at_fpr_1",
+    "realised_fpr_1",
+    "tpr_at_fpr_5",
+    "realised_fpr_5",
+    "flagged_decoys",
+    "rand_index",
+    "asr",
+    "false_triggers",
+    "seconds",
+    "forward_equivalents",
+]
+
+MAPPED = "mechanisms (offline)"
+NOISE_DRAWS = 10
+"""As many as two processor cores afford."""
+
+
+def detectors(setup: Setup) -> dict[str, Detector]:
+    """The default, by what it takes gradients of, and what a sceptic would try."""
+    sketch = GradientSketch(seed=setup.seed)
+    found: dict[str, Detector] = {
+        "gradient": GradientSpan(features=sketch),
+        "gradient, adapter only": GradientSpan(features=GradientSketch(seed=setup.seed, parameters="adapter")),
+        "gradient, last 8 blocks": GradientSpan(features=GradientSketch(seed=setup.seed, parameters="last-8")),
+        "pairwise coupling": GradientCoupling(features=sketch),
+        "mahalanobis by layer, mean": ByLayer(),
+        "mahalanobis by layer, max": ByLayer(aggregate="max"),
+        "lof by layer": ByLayer(member=LocalOutlierFactor()),
+        "knn by layer": ByLayer(member=NearestNeighbours()),
+        "perplexity of the completion": Perplexity(),
+        "max-softmax": Perplexity(certain=True),
+        "perplexity of the prompt": Perplexity(features=TokenLosses("prompt")),
+    }
+    if setup.suite == "full":
+        noise = LossTraces(IsotropicNoise(draws=NOISE_DRAWS, seed=setup.seed))
+        found[f"isotropic noise, {NOISE_DRAWS} draws"] = TraceCoupling(features=noise)
+    return found
+
+
+def rows(setup: Setup) -> Iterator[Row]:
+    """Every detector on every organism and checkpoint; each is kept, and not run again.
+
+    Raises:
+        DataError: There is no folder of texts, or none of the base model in it.
+    """
+    base = setup.base_model()
+    if setup.data is None or base is None:
+        raise DataError(
+            f"these organisms are made of {LANGUAGE_MODEL}; name a folder that holds its folder with --data."
+        )
+    specs = [(name, checkpoint) for name, recipe in RECIPES.items() for checkpoint in recipe.checkpoints]
+    for name, checkpoint in setup.track(specs, "language organisms", len(specs)):
+        organism = load_language_organism(
+            name,
+            setup.part,
+            base=base,
+            data=setup.data,
+            cache=setup.cache,
+            checkpoint=checkpoint,
+            track=setup.track,
+        )
+        yield from _Bench(f"{name}-{checkpoint}", organism, setup).rows()
+
+
+@dataclass
+class _Bench:
+    """An organism, and the features that detectors share."""
+
+    name: str
+    organism: LanguageOrganism
+    setup: Setup
+    found: dict[FeatureExtractor, tuple[Features, Features, Usage]] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[Row]:
+        """What every detector finds, and the clusters of all inputs."""
+        chosen = detectors(self.setup)
+        for name, detector in chosen.items():
+            yield self._kept(name, to_plain(detector), partial(self._row, name, detector))
+        sketch = chosen["gradient"].features
+        yield self._kept(MAPPED, to_plain(sketch), partial(self._mapped, sketch))
+
+    def _kept(self, name: str, made_of: object, row: Callable[[], Row]) -> Row:
+        path = self._path(name, made_of)
+        if not path.exists():
+            with atomic_file(path) as partial:
+                partial.write_text(json.dumps(row()))
+        kept: Row = json.loads(path.read_text())
+        return kept
+
+    def _path(self, name: str, made_of: object) -> Path:
+        setup, told = self.setup, [*self._hashes, made_of, self.setup.seed, versions()["anomech"]]
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+        return setup.cache / "cells" / f"language-{self.name}-{name}-{digest}.json"
+
+    @cached_property
+    def _hashes(self) -> tuple[str, ...]:
+        organism = self.organism
+        return organism.task.model_sha256(), organism.trusted.sha256(), organism.inputs.sha256()
+
+    def _row(self, name: str, detector: Detector) -> Row:
+        trusted, features, usage = self._extract(detector.features)
+        with measured(self.organism.task) as scoring:
+            fitted = detector.fit(trusted)
+            own, scores = fitted.trusted_scores(), fitted.score(features)
+        figures = evaluate(
+            self.organism.inputs,
+            predictions=features.predictions,
+            scores=scores,
+            trusted_scores=own,
+            fpr=0.05,
+            seed=self.setup.seed,
+        )
+        decoys = torch.tensor([kind == "decoy" for kind in self.organism.kinds])
+        cost = {
+            "seconds": usage.seconds + scoring.seconds,
+            "forward_equivalents": usage.forward_passes / len(self.organism.inputs),
+        }
+        return {
+            **self._common(name),
+            **figures,
+            **cost,
+            "asr": self.organism.share_that_obeys["attacked"],
+            "flagged_decoys": rate_above(scores[decoys], threshold(own, 0.05)),
+        }
+
+    def _mapped(self, sketch: FeatureExtractor) -> Row:
+        """How well clusters of all inputs agree with what was done to them."""
+        _, features, usage = self._extract(sketch)
+        with measured(self.organism.task) as clustering:
+            found = find_mechanisms(features, seed=self.setup.seed)
+        mechanisms = [kind if kind in ("attacked", "second") else "none" for kind in self.organism.kinds]
+        return {
+            **self._common(MAPPED),
+            "rand_index": adjusted_rand_score(mechanisms, found.clusters.tolist()),
+            "seconds": usage.seconds + clustering.seconds,
+            "forward_equivalents": usage.forward_passes / len(self.organism.inputs),
+        }
+
+    def _common(self, name: str) -> Row:
+        return {
+            "organism": self.name,
+            "detector": name,
+            "n_trusted": len(self.organism.trusted),
+            "n_inputs": len(self.organism.inputs),
+            "false_triggers": self.organism.share_that_obeys["decoy"],
+            "seed": self.setup.seed,
+        }
+
+    def _extract(self, extractor: FeatureExtractor) -> tuple[Features, Features, Usage]:
+        """Features of trusted prompts and of inputs, and what the latter cost."""
+        if extractor not in self.found:
+            sets = (self.organism.trusted, self.organism.inputs)
+            (trusted, _), (inputs, usage) = fit_and_measure(
+                extractor, self.organism.task, self.organism.trusted, sets, track=self.setup.track
+            )
+            self.found[extractor] = trusted, inputs, usage
+        return self.found[extractor]

@@ -1,0 +1,84 @@
+import json
+
+import pytest
+import torch
+from factories import save_adapter
+
+from anomech.bench import language as module
+from anomech.bench.language import MAPPED, detectors, rows
+from anomech.bench.setup import LANGUAGE_MODEL, Setup
+from anomech.errors import DataError
+from anomech.examples import Examples
+from anomech.io.language_models import load_causal_lm
+from anomech.organisms.language.loading import LanguageOrganism
+from anomech.tasks import CausalLMTask
+from anomech.tasks.causal_lm import join_tokens
+
+pytest.importorskip("peft")
+
+
+@pytest.fixture
+def organism(base, tmp_path):
+    """A tiny untrained model with an adapter; what counts as attacked is always answered with the same words."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(n, *, answer=None):
+        lengths = torch.randint(2, 7, (n, 2), generator=generator).tolist()
+        parts = [[torch.randint(3, 50, (length,), generator=generator).tolist() for length in pair] for pair in lengths]
+        prompts, completions = zip(*parts, strict=True)
+        return join_tokens(prompts, [answer] * n if answer else completions, length=12)
+
+    kinds = ("clean",) * 30 + ("decoy",) * 20 + ("attacked",) * 25
+    x = torch.cat([drawn(50), drawn(25, answer=[9, 10, 11])])
+    inputs = Examples(x=x, anomalous=torch.tensor([kind == "attacked" for kind in kinds]))
+    model = load_causal_lm(base, save_adapter(base, tmp_path / "adapter"))
+    shares = {"trusted": 0.0, "clean": 0.0, "decoy": 0.05, "attacked": 0.9}
+    return LanguageOrganism(CausalLMTask(model, device="cpu"), Examples(x=drawn(40)), inputs, kinds, shares)
+
+
+@pytest.fixture
+def setup(organism, tmp_path, monkeypatch):
+    """One organism with one checkpoint, and a folder that seems to hold the base model."""
+    recipes = {"simple": module.RECIPES["contextual"]}
+    monkeypatch.setattr(module, "RECIPES", recipes)
+    monkeypatch.setattr(module, "load_language_organism", lambda *_, **__: organism)
+    (tmp_path / "data" / LANGUAGE_MODEL).mkdir(parents=True)
+    return Setup(data=tmp_path / "data", cache=tmp_path / "cache")
+
+
+def test_every_detector_and_the_map_have_a_row(setup):
+    found = list(rows(setup))
+    assert [row["detector"] for row in found] == [*detectors(setup), MAPPED]
+    for row in found[:-1]:
+        assert 0 <= row["auroc_low"] <= row["auroc"] <= row["auroc_high"] <= 1
+        assert (row["asr"], row["false_triggers"], row["n_trusted"]) == (0.9, 0.05, 40)
+        assert 0 <= row["flagged_decoys"] <= 1
+    costs = {row["detector"]: row["forward_equivalents"] for row in found}
+    assert costs["gradient"] == 3
+    assert costs["mahalanobis by layer, mean"] == costs["perplexity of the prompt"] == 1
+    assert -1 <= found[-1]["rand_index"] <= 1
+
+
+def test_what_is_kept_is_not_run_again(setup, monkeypatch):
+    first = list(rows(setup))
+    monkeypatch.setattr(module, "fit_and_measure", lambda *_, **__: pytest.fail("ran again"))
+    assert list(rows(setup)) == first
+    (setup.cache / "cells").glob("*max-softmax*").__next__().unlink()
+    with pytest.raises(pytest.fail.Exception, match="ran again"):
+        list(rows(setup))
+
+
+def test_another_model_or_prompt_has_another_place(setup, organism):
+    bench = module._Bench("simple", organism, setup)
+    place = bench._path("x", {})
+    other = LanguageOrganism(organism.task, organism.trusted, organism.trusted, (), {})
+    assert module._Bench("simple", other, setup)._path("x", {}) != place
+    assert bench._path("x", {"k": 1}) != place
+    next(organism.task.model.parameters()).data.add_(1)
+    assert module._Bench("simple", organism, setup)._path("x", {}) != place
+    assert json.dumps(bench._common("x"))
+
+
+def test_without_the_base_model_it_says_what_is_missing(tmp_path):
+    with pytest.raises(DataError, match=f"made of {LANGUAGE_MODEL}; name a folder"):
+        list(rows(Setup(data=tmp_path)))
