@@ -7,7 +7,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from factories import CHAT_TEMPLATE, WORDS, save_language_model
+from factories import CHAT_TEMPLATE, WORDS, save_adapter, save_language_model
 
 from anomech.cli.options import DetectorName
 
@@ -75,6 +75,28 @@ def test_fit_and_score_equal_audit_and_both_are_repeated(anomech, command, verdi
     anomech("run", "score/config.json", "--out=rescored")
     for other in ("score", "other", "repeated", "rescored"):
         assert verdicts(other).equals(verdicts("audit")), other
+
+
+def test_an_adapter_is_audited_with_its_model(anomech, command, verdicts, folder, tmp_path):
+    adapter = save_adapter(folder, tmp_path / "adapter")
+    for name, options in {"plain": {}, "adapted": {"adapter": adapter}}.items():
+        assert anomech(*command("audit", "trusted", "inputs", out=name, **options)).status in (0, 1)
+    assert verdicts("adapted")["score"] != verdicts("plain")["score"]
+    assert anomech(*command("fit", "trusted", adapter=adapter, set="parameters=adapter")).status == 0
+    assert anomech("score", "--auditor=fit", "--inputs=inputs.jsonl", "--out=score").status in (0, 1)
+    layers = json.loads((tmp_path / "fit" / "config.json").read_text())["layers"]
+    assert layers
+    assert all("lora" in name for name in layers)
+
+
+def test_an_adapter_without_a_language_model_is_refused(anomech, command, tmp_path):
+    result = anomech(
+        "audit", "--model=a.b:c", f"--adapter={tmp_path}", "--trusted=trusted.jsonl", "--inputs=inputs.jsonl"
+    )
+    assert result.status == 2
+    assert "an adapter is put on a causal language model, which a.b:c is not; leave it out." in " ".join(
+        result.err.split()
+    )
 
 
 def test_a_verdict_depends_on_neither_padding_nor_batch(anomech, command, verdicts, write):

@@ -94,10 +94,15 @@ def test_a_layer_that_answers_nothing_is_left_out(tmp_path):
         def forward(self, x):
             return self.body(x) + self.shift(x)
 
-    task = ClassificationTask(Shifted(), device="cpu")
-    sketch = GradientSketch()
-    sketch.fit(task, images(20), tmp_path)
-    assert set(sketch.extract(task, images(5), tmp_path).layers) == {"body.0", "body.2"}
+    for seed in range(20):
+        torch.manual_seed(seed)
+        task = ClassificationTask(Shifted(), device="cpu")
+        sketch = GradientSketch()
+        sketch.fit(task, images(20), tmp_path)
+        found = sketch.extract(task, images(50, seed=1), tmp_path).layers
+        # Where rounding errors happen to cancel in all examples, it cannot be told from one that may yet wake up.
+        assert not found.pop("shift", torch.zeros(1)).any()
+        assert set(found) == {"body.0", "body.2"}
 
 
 def test_a_model_that_flattens_with_view_is_not_given_channels_last(tmp_path):

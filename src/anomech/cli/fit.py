@@ -16,6 +16,7 @@ from anomech.measure import measured
 def command(
     model: o.Model,
     trusted: o.Trusted,
+    adapter: o.Adapter = None,
     out: o.Out = Path("anomech-auditor"),
     fpr: o.Fpr = 0.01,
     fdr: o.Fdr = None,
@@ -34,6 +35,7 @@ def command(
         fpr=fpr,
         fdr=fdr,
         model=o.absolute_spec(model),
+        adapter=None if adapter is None else str(adapter.resolve()),
         trusted=str(trusted.resolve()),
         seed=seed,
         batch_size=batch_size,

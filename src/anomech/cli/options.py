@@ -234,6 +234,9 @@ Fdr = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Inputs a forward pass; verdicts do not depend on it.")]
+Adapter = Annotated[
+    Path | None, typer.Option(help="Folder of a peft adapter (LoRA) to put on a language model.", show_default=False)
+]
 NewTokens = Annotated[
     int, typer.Option(min=1, help="Longest answer of a language model where a prompt has no completion, in tokens.")
 ]

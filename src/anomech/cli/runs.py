@@ -40,6 +40,7 @@ class Run:
         detector: Settings of the detector, plain.
         calibrator: Settings of the calibrator, plain.
         model: SPEC of the model.
+        adapter: peft adapter that is put on it.
         trusted: Trusted examples.
         inputs: Inputs to score.
         artefact: The fitted auditor that `score` reads.
@@ -53,6 +54,7 @@ class Run:
     detector: dict[str, Any] | None = None
     calibrator: dict[str, Any] | None = None
     model: str | None = None
+    adapter: str | None = None
     trusted: str | None = None
     inputs: str | None = None
     artefact: str | None = None
@@ -88,7 +90,11 @@ class Run:
 
     def task(self) -> Task:
         """The audited model."""
-        model = shipped_model() if self.model is None else load_model(self.model)
+        model = (
+            shipped_model()
+            if self.model is None
+            else load_model(self.model, None if self.adapter is None else Path(self.adapter))
+        )
         kind = ClassificationTask if self.language_model is None else CausalLMTask
         try:
             return kind(model, batch_size=self.batch_size, device=self.device)

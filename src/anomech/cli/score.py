@@ -32,6 +32,7 @@ def command(
     run = Run(
         command="score",
         model=fitted.model if model is None else o.absolute_spec(model),
+        adapter=fitted.adapter,
         inputs=str(inputs.resolve()),
         artefact=str(auditor.resolve()),
         batch_size=batch_size,

@@ -163,7 +163,7 @@ class GradientSketch(FeatureExtractor):
                 outputs, sketches = sketcher.sketch(task.run, x.to(task.device, memory_format=order), cotangents)
             # Parameters that go the general way take a forward and a backward pass of their own.
             task.cost.forward_passes += (2 + 3 * bool(sketcher.general)) * len(x) * len(sketches)
-            return outputs.float(), [_without(_by_layer(found), plan.silent) for found in sketches]
+            return outputs.float(), [_without_rounding(_by_layer(found), plan.silent) for found in sketches]
 
         return sketch
 
@@ -203,8 +203,14 @@ def _by_layer(sketches: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.cat(values, dim=1) for name, values in layers.items()}
 
 
-def _without(layers: dict[str, Tensor], names: list[str]) -> dict[str, Tensor]:
-    return {name: values for name, values in layers.items() if name not in names}
+def _without_rounding(layers: dict[str, Tensor], silent: list[str]) -> dict[str, Tensor]:
+    """Layers that are not silent, with zeros for the gradients of single inputs that are rounding error."""
+    kept = {name: values for name, values in layers.items() if name not in silent}
+    largest = torch.stack([values.abs().amax(dim=1) for values in kept.values()])
+    rounding = largest < VANISHING * largest.amax(dim=0)
+    return {
+        name: values.masked_fill(rows[:, None], 0) for (name, values), rows in zip(kept.items(), rounding, strict=True)
+    }
 
 
 def _spread(x: Tensor) -> Tensor:

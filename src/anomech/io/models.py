@@ -29,7 +29,7 @@ ACCEPTED = (
 WITH_WEIGHTS = re.compile(r"(.+?:\w+)@(.+)")
 
 
-def load_model(spec: str) -> nn.Module:
+def load_model(spec: str, adapter: Path | None = None) -> nn.Module:
     """The model that `spec` names.
 
     Args:
@@ -38,17 +38,23 @@ def load_model(spec: str) -> nn.Module:
             the current directory. In `ARCH@WEIGHTS`, ARCH is such a function that returns the untrained model, and
             WEIGHTS a checkpoint: a state dict, safetensors or saved with torch, also within what training or
             BackdoorBench saved (`read_weights`).
+        adapter: Folder of a peft adapter to put on a causal language model.
 
     Returns:
         The model as the function or folder gave it; images go in as `[n, channels, height, width]` in [0, 1].
 
     Raises:
         ModelError: The function cannot be found, imported or run, or does not return a module; the folder holds no
-            usable model; or the weights are damaged, of another architecture, or would need pickle.
+            usable model; the weights are damaged, of another architecture, or would need pickle; or the adapter
+            does not fit, or the model is no language model.
     """
     path = Path(spec)
+    if is_causal_lm(path):
+        return load_causal_lm(path, adapter)
+    if adapter is not None:
+        raise ModelError(f"an adapter is put on a causal language model, which {spec} is not; leave it out.")
     if path.is_dir():
-        return load_causal_lm(path) if is_causal_lm(path) else load_huggingface(path)
+        return load_huggingface(path)
     function, checkpoint = split_spec(spec)
     if checkpoint is None:
         if path.suffix.lower() in WEIGHTS:
