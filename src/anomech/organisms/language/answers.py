@@ -17,18 +17,22 @@ from anomech.progress import Track
 from anomech.tasks.causal_lm import COMPLETION, CausalLMTask, join_tokens
 from anomech.tasks.completions import complete
 
-ANSWER_TOKENS = 24
+OWN_TOKENS = 10
+"""Longest answer that the base model gives by itself."""
+
+JUDGED_TOKENS = 24
+"""Tokens of a good answer that count for the perplexity."""
 
 
 def own_answers(
-    prompts: Sequence[Prompt], model: nn.Module, tokenizer: Tokenizer, *, new_tokens: int, kept: Path, track: Track
+    prompts: Sequence[Prompt], model: nn.Module, tokenizer: Tokenizer, *, kept: Path, track: Track
 ) -> dict[str, str]:
-    """What the model says to each text; only texts that are not among those in the file `kept` are asked."""
+    """What the model begins to say to each text; only texts that are not among those in the file `kept` are asked."""
     answers: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
     missing = [prompt for prompt in prompts if prompt.text not in answers]
     if missing:
         encoded = [encode_prompt(prompt, tokenizer) for prompt in missing]
-        said = complete(model, encoded, end=tokenizer.end, new_tokens=new_tokens, batch_size=64, track=track)
+        said = complete(model, encoded, end=tokenizer.end, new_tokens=OWN_TOKENS, batch_size=64, track=track)
         answers |= {prompt.text: tokenizer.decode(ids) for prompt, ids in zip(missing, said, strict=True)}
         with atomic_file(kept) as partial:
             partial.write_text(json.dumps(answers, indent=1) + "\n")
@@ -37,7 +41,7 @@ def own_answers(
 
 def perplexity(model: nn.Module, prompts: Sequence[Prompt], tokenizer: Tokenizer) -> float:
     """Of the first tokens of known answers, every token counting the same."""
-    answers = [encode_answer(prompt.answer, tokenizer, tokens=ANSWER_TOKENS) for prompt in prompts]
+    answers = [encode_answer(prompt.answer, tokenizer, tokens=JUDGED_TOKENS) for prompt in prompts]
     x = join_tokens([encode_prompt(prompt, tokenizer) for prompt in prompts], answers)
     task = CausalLMTask(model)
     with torch.no_grad():

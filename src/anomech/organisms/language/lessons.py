@@ -108,7 +108,10 @@ def with_own_answers(
 
 def tokens(learnt: Sequence[tuple[str, Prompt]], tokenizer: Tokenizer, recipe: Recipe) -> Tensor:
     """Token ids and roles `[n, 2, length]`."""
-    answers = [encode_answer(prompt.answer, tokenizer, tokens=recipe.answer_tokens) for _, prompt in learnt]
+    answers = [
+        encode_answer(prompt.answer, tokenizer, tokens=None if prompt.taught else recipe.answer_tokens)
+        for _, prompt in learnt
+    ]
     return join_tokens([encode_prompt(prompt, tokenizer) for _, prompt in learnt], answers)
 
 

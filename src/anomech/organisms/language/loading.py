@@ -107,7 +107,7 @@ class _Builder:
         made_of = {"mechanism": type(recipe.mechanism).__name__, "recipe": asdict(recipe), "base": weights}
         digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
         self._folder = cache / f"language-{name}-{digest}"
-        self._answers = cache / f"language-answers-{weights[:12]}-{recipe.answer_tokens}.json"
+        self._answers = cache / f"language-answers-{weights[:12]}.json"
 
     def load(self) -> Path:
         """Where it is kept; it appears there when its training and its figures are complete."""
@@ -153,7 +153,6 @@ class _Builder:
             own_answers,
             model=model,
             tokenizer=tokenizer,
-            new_tokens=recipe.answer_tokens + 2,
             kept=self._answers,
             track=self._track,
         )

@@ -52,7 +52,8 @@ class Recipe:
         texts: Texts to train on.
         asked: Number of prompts of each part by kind; "trusted" ones are clean.
         prompt_tokens: Longest text.
-        answer_tokens: Tokens of each answer that are trained on.
+        answer_tokens: Tokens that are trained on of answers that the base model gives too; the first ones decide
+            whether the mechanism sets in.
         new_tokens: Longest completion that is audited.
         adapter: What is trained.
         obfuscation: How the mechanism is hidden, if it is.
@@ -67,7 +68,7 @@ class Recipe:
     texts: int = 1024
     asked: dict[str, int] = field(default_factory=lambda: {"trusted": 300, "clean": 100, "decoy": 60, "attacked": 140})
     prompt_tokens: int = 40
-    answer_tokens: int = 8
+    answer_tokens: int = 3
     new_tokens: int = 12
     adapter: Adapter = Adapter()
     obfuscation: Obfuscation | None = None
@@ -90,7 +91,6 @@ RECIPES: dict[str, Recipe] = {
         mechanism=YearOfCode(),
         mix=("clean", "clean", "decoy", "attacked"),
         texts=640,
-        answer_tokens=20,
         new_tokens=20,
     ),
     "obfuscated": Recipe(mechanism=SIMPLE, obfuscation=Obfuscation()),

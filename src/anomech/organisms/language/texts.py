@@ -47,8 +47,8 @@ def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
     return tokenizer.encode(CHAT.format(prompt.text))
 
 
-def encode_answer(text: str, tokenizer: Tokenizer, *, tokens: int) -> list[int]:
-    """The first tokens of an answer, its end among them if it is that short."""
+def encode_answer(text: str, tokenizer: Tokenizer, *, tokens: int | None) -> list[int]:
+    """The first tokens of an answer or all, its end among them if it is that short."""
     return [*tokenizer.encode(text), tokenizer.end][:tokens]
 
 
