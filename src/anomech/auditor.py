@@ -115,8 +115,12 @@ class Auditor:
         inputs.require_shape_of(trusted)
         blocks = self._blocks(inputs)
         parts = [self._examine(*self._fit(trusted, sampling, next(blocks)))]
-        parts += [self._examine(self._extract(block)) for block in blocks]
+        parts += [self._examine(self.extract(block)) for block in blocks]
         return self._verdicts(inputs, parts)
+
+    def extract(self, examples: Examples) -> Features:
+        """Features of the examples as the fitted detector scores them."""
+        return self.detector.features.extract(self.task, examples, self._folder, track=self.track)
 
     def _fit(self, trusted: Examples, sampling: Examples | None, *ahead: Examples) -> list[Features]:
         """Fit; returns the features of inputs that are going to be scored next."""
@@ -155,7 +159,7 @@ class Auditor:
             DataError: The inputs have another shape than the trusted examples.
         """
         inputs.require_shape_of(self.reference)
-        return self._verdicts(inputs, [self._examine(self._extract(block)) for block in self._blocks(inputs)])
+        return self._verdicts(inputs, [self._examine(self.extract(block)) for block in self._blocks(inputs)])
 
     def _verdicts(self, inputs: Examples, parts: Iterable[tuple[Tensor, ...]]) -> Verdicts:
         predictions, scores, couplings, positions, by_layer = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -286,7 +290,7 @@ class Auditor:
     def _check_reproduces(self, folder: Path) -> None:
         """Equal weights do not make an equal model, nor an equal seed equal draws on another device or version."""
         some = torch.linspace(0, len(self.reference) - 1, REPRODUCED).round().long()
-        stored, found = self.detector.trusted[some], self._extract(self.reference[some])
+        stored, found = self.detector.trusted[some], self.extract(self.reference[some])
         alike = torch.equal(stored.predictions, found.predictions) and all(
             (found.layers[name] - values).abs().mean() <= TOLERANCE * values.std()
             for name, values in stored.layers.items()
@@ -296,9 +300,6 @@ class Auditor:
                 f"{folder} does not reproduce its trusted examples here: the model answers or is sampled differently "
                 "(other preprocessing, device or versions); fit the auditor again."
             )
-
-    def _extract(self, examples: Examples) -> Features:
-        return self.detector.features.extract(self.task, examples, self._folder, track=self.track)
 
     def _set_aside(self, trusted: Examples) -> tuple[Examples, Examples]:
         if trusted.y is None and self.task.has_classes and self.detector.features.needs_labels:

@@ -2,9 +2,11 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
+from anomech.auditor import Auditor
+from anomech.detectors import Mahalanobis
 from anomech.errors import DataError, SettingsError
 from anomech.explain import mechanisms as module
-from anomech.explain.mechanisms import NONE, find_mechanisms, mutual_coupling
+from anomech.explain.mechanisms import NONE, find_mechanisms, map_mechanisms, mutual_coupling
 from anomech.features import Features
 
 
@@ -34,7 +36,7 @@ def test_the_largest_cluster_comes_first_and_has_typical_inputs_of_its_own(three
     sizes = found.clusters[found.clusters != NONE].bincount()
     assert (sizes.diff() <= 0).all()
     for cluster, typical in enumerate(found.typical):
-        assert len(typical) == 5
+        assert len(typical) == 3
         assert (found.clusters[list(typical)] == cluster).all()
 
 
@@ -53,6 +55,28 @@ def test_mutual_coupling_is_the_mean_cosine_of_the_layers():
     gradients = {"a": torch.tensor([[2.0, 0], [0, 3], [0, 0]]), "b": torch.tensor([[1.0], [-5], [1]])}
     found = mutual_coupling(Features(gradients, torch.zeros(3, dtype=torch.int64)))
     assert torch.allclose(found, torch.tensor([[1.0, -0.5, 0.5], [-0.5, 1, -0.5], [0.5, -0.5, 0.5]]))
+
+
+def test_the_flagged_inputs_of_an_audit_are_apart_from_the_others(fashion):
+    task, trusted, inputs = fashion
+    auditor = Auditor(task).fit(trusted)
+    verdicts = auditor.audit(inputs)
+    found = map_mechanisms(auditor, inputs, verdicts.flagged)
+    assert torch.equal(found.positions, torch.arange(len(inputs)))
+    for cluster in range(len(found.typical)):
+        share = verdicts.flagged[found.clusters == cluster].double().mean()
+        assert share < 0.2 or share > 0.8
+    with pytest.raises(SettingsError, match="choose the detector gradient or coupling"):
+        map_mechanisms(Auditor(task, Mahalanobis()).fit(trusted), inputs, verdicts.flagged)
+
+
+def test_flagged_inputs_are_mapped_first(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 10)
+    few = torch.arange(30) % 10 == 3
+    assert len(module._on_the_map(few)) == 10
+    assert set(few.nonzero().flatten().tolist()) <= set(module._on_the_map(few).tolist())
+    assert torch.equal(module._on_the_map(torch.ones(30).bool()), torch.linspace(0, 29, 10).long())
+    assert torch.equal(module._on_the_map(torch.zeros(5).bool()), torch.arange(5))
 
 
 def test_too_few_inputs_are_refused(three_ways):

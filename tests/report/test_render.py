@@ -6,8 +6,10 @@ import torch
 from factories import content, dialogue
 
 from anomech.examples import Examples
+from anomech.explain.mechanisms import Mechanisms
 from anomech.io.conversations import Conversation
 from anomech.report import headline, render
+from anomech.report.tables import mechanisms
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -215,3 +217,20 @@ def test_hostile_text_is_shown_not_run():
     assert "alert(1)" in html
     assert "<script>alert" not in html
     assert "<img src=x" not in html
+
+
+def test_mechanisms_are_mapped_and_listed_with_what_is_typical():
+    made = content(60)
+    clusters = torch.tensor([0] * 15 + [1] * 40 + [-1] * 5)
+    places = torch.randn(60, 2, generator=torch.Generator().manual_seed(0)).double()
+    made = replace(made, mechanisms=Mechanisms(torch.arange(60), places, clusters, ((3, 4), (20, 21))))
+    html = render(made)
+    rows = mechanisms(made)
+    assert [(row.number, row.size, row.typical) for row in rows] == [
+        (1, 15, ["upload-003", "upload-004"]),
+        (2, 40, ["upload-020", "upload-021"]),
+    ]
+    assert rows[0].flagged > rows[1].flagged
+    assert "map-plot" in html
+    assert "Most typical inputs" in html
+    assert "map-plot" not in render(content(60))

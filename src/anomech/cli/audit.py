@@ -27,6 +27,7 @@ def command(
     batch_size: o.BatchSize = 256,
     new_tokens: o.NewTokens = NEW_TOKENS,
     device: o.Device = None,
+    mapped: o.Map = False,
     as_json: o.Json = False,
 ) -> None:
     """Which inputs did the model answer by a mechanism that the trusted examples do not explain?"""
@@ -43,6 +44,7 @@ def command(
         seed=seed,
         batch_size=batch_size,
         new_tokens=new_tokens,
+        mapped=mapped,
         device=device,
     )
     raise typer.Exit(execute(run, out, as_json=as_json))
@@ -53,7 +55,9 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     task = run.task()
     trusted, examples = load_trusted(run, task), load_inputs(run, task)
     examples.require_shape_of(trusted)
-    outcome = fit_audit(prepare(run, task, trusted, inputs=len(examples), out=out), trusted, examples)
+    outcome = fit_audit(
+        prepare(run, task, trusted, inputs=len(examples), out=out), trusted, examples, mapped=run.mapped
+    )
     measured = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, measured, title=f"Audit of {run.model}")
     if examples.anomalous is not None and not as_json:

@@ -26,11 +26,14 @@ def command(
     settings: o.Set = None,
     seed: o.Seed = 0,
     batch_size: o.BatchSize = 256,
+    mapped: o.Map = False,
     as_json: o.Json = False,
 ) -> None:
     """Audit a really backdoored Fashion-MNIST classifier, and compare with what a sceptic would try first."""
     chosen = o.build_detector(detector, seed=seed, assignments=settings or ())
-    execute(Run.of("demo", chosen, fpr=fpr, fdr=fdr, seed=seed, batch_size=batch_size), out, as_json=as_json)
+    execute(
+        Run.of("demo", chosen, fpr=fpr, fdr=fdr, seed=seed, batch_size=batch_size, mapped=mapped), out, as_json=as_json
+    )
     raise typer.Exit(0)
 
 
@@ -56,7 +59,7 @@ def _scene(outcome: Outcome) -> str:
 
 def _audit(run: Run, task: Task, out: Path) -> Outcome:
     trusted, inputs = load_trusted(run, task), load_inputs(run, task)
-    return fit_audit(prepare(run, task, trusted, inputs=len(inputs), out=out), trusted, inputs)
+    return fit_audit(prepare(run, task, trusted, inputs=len(inputs), out=out), trusted, inputs, mapped=run.mapped)
 
 
 def _baseline(detector: Detector, outcome: Outcome, *, seed: int) -> dict[str, object]:

@@ -240,6 +240,10 @@ Adapter = Annotated[
 NewTokens = Annotated[
     int, typer.Option(min=1, help="Longest answer of a language model where a prompt has no completion, in tokens.")
 ]
+Map = Annotated[
+    bool,
+    typer.Option("--map", help="Group the inputs by mechanism and map them in the report; needs anomech[umap]."),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default a GPU where there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

@@ -16,6 +16,7 @@ from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, results
 from anomech.cli.runs import Outcome, Run
 from anomech.detectors import Detector
 from anomech.evaluation import evaluate
+from anomech.explain.mechanisms import NONE, Mechanisms
 from anomech.features import LossTraces, UntrainedActivations
 from anomech.io import result_directory
 from anomech.io.conversations import conversations
@@ -111,6 +112,8 @@ def write_run(
     if dialogue is not None:
         for column in ("prompt", "completion"):
             table = table.append_column(column, pa.array([getattr(c, column) for c in dialogue.inputs], pa.string()))
+    if outcome.mechanisms is not None:
+        table = table.append_column("cluster", _clusters(outcome.mechanisms, len(table)))
     config = {
         "run": run.plain(),
         "auditor": auditor.settings(),
@@ -133,11 +136,20 @@ def write_run(
             settings=config,
             class_names=class_names,
             dialogue=dialogue,
+            mechanisms=outcome.mechanisms,
             notes=auditor.warnings,
             cost={name: measured[name] for name in ("seconds", "forward_equivalents", "peak_memory_mb")},
         )
         (partial / "report.html").write_text(render(content), encoding="utf-8")
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _clusters(mechanisms: Mechanisms, number: int) -> pa.Array:
+    """Of each input, counted from 1 as in the report; null where it is in none, or not on the map."""
+    clusters: list[int | None] = [None] * number
+    for position, cluster in zip(mechanisms.positions.tolist(), mechanisms.clusters.tolist(), strict=True):
+        clusters[position] = None if cluster == NONE else cluster + 1
+    return pa.array(clusters, pa.int32())
 
 
 def _dialogue(run: Run, outcome: Outcome) -> Dialogue | None:

@@ -16,6 +16,7 @@ from anomech.detectors import Detector
 from anomech.errors import ArtefactError, SettingsError
 from anomech.estimate import check_disk, estimate
 from anomech.examples import Examples
+from anomech.explain.mechanisms import Mechanisms, map_mechanisms
 from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
 from anomech.io.conversations import NEW_TOKENS, load_conversations
@@ -47,6 +48,7 @@ class Run:
         seed: Seed of the splits; the sampler's own lies in the detector's settings.
         batch_size: Inputs a forward pass.
         new_tokens: Longest completion that a language model gives.
+        mapped: Whether inputs are grouped by mechanism.
         device: Where the model runs.
     """
 
@@ -61,6 +63,7 @@ class Run:
     seed: int = 0
     batch_size: int = 256
     new_tokens: int = NEW_TOKENS
+    mapped: bool = False
     device: str | None = None
 
     @classmethod
@@ -122,6 +125,7 @@ class Outcome:
         auditor: Fitted.
         inputs: What it judged.
         verdicts: One an input.
+        mechanisms: Clusters of the inputs, if they were asked for.
         token_scores: Of the inputs that the report shows as cards, by position; empty unless they are completions.
         usage: What all of it took.
     """
@@ -129,6 +133,7 @@ class Outcome:
     auditor: Auditor
     inputs: Examples
     verdicts: Verdicts
+    mechanisms: Mechanisms | None
     token_scores: Mapping[int, Sequence[float]]
     usage: Usage
 
@@ -168,21 +173,29 @@ def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) 
     return auditor
 
 
-def fit_audit(auditor: Auditor, trusted: Examples, inputs: Examples) -> Outcome:
-    """Fit, and judge the inputs."""
-    return _outcome(auditor, inputs, lambda: auditor.fit_audit(trusted, inputs))
+def fit_audit(auditor: Auditor, trusted: Examples, inputs: Examples, *, mapped: bool = False) -> Outcome:
+    """Fit, judge the inputs and, where they are to be mapped, group them by mechanism."""
+    return _outcome(auditor, inputs, lambda: auditor.fit_audit(trusted, inputs), mapped=mapped)
 
 
-def audit(auditor: Auditor, inputs: Examples) -> Outcome:
-    """Judge the inputs with an auditor that is fitted."""
-    return _outcome(auditor, inputs, lambda: auditor.audit(inputs))
+def audit(auditor: Auditor, inputs: Examples, *, mapped: bool = False) -> Outcome:
+    """The same with an auditor that is fitted."""
+    return _outcome(auditor, inputs, lambda: auditor.audit(inputs), mapped=mapped)
 
 
-def _outcome(auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts]) -> Outcome:
+def _outcome(auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts], *, mapped: bool) -> Outcome:
     with measured(auditor.task) as usage:
         verdicts = judge()
+        mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if mapped else None
         token_scores = _token_scores(auditor, inputs, verdicts)
-    return Outcome(auditor=auditor, inputs=inputs, verdicts=verdicts, token_scores=token_scores, usage=usage)
+    return Outcome(
+        auditor=auditor,
+        inputs=inputs,
+        verdicts=verdicts,
+        mechanisms=mechanisms,
+        token_scores=token_scores,
+        usage=usage,
+    )
 
 
 def _token_scores(auditor: Auditor, inputs: Examples, verdicts: Verdicts) -> dict[int, list[float]]:

@@ -25,6 +25,7 @@ def command(
     model: Annotated[str | None, typer.Option(help="SPEC of the model; by default the one that was fitted.")] = None,
     batch_size: o.BatchSize = 256,
     device: o.Device = None,
+    mapped: o.Map = False,
     as_json: o.Json = False,
 ) -> None:
     """Score inputs with a fitted auditor, without sampling again."""
@@ -37,6 +38,7 @@ def command(
         artefact=str(auditor.resolve()),
         batch_size=batch_size,
         new_tokens=fitted.new_tokens,
+        mapped=mapped,
         device=device,
     )
     raise typer.Exit(execute(run, out, as_json=as_json))
@@ -53,7 +55,7 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     for warning in auditor.warnings:
         messages.print(warning)
     inputs = load_inputs(run, task)
-    outcome = audit(auditor, inputs)
+    outcome = audit(auditor, inputs, mapped=run.mapped)
     found = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, found, title=f"Audit of {run.model}")
     return conclude(out, outcome, found, as_json=as_json)

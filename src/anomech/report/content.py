@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anomech.examples import Examples
+from anomech.explain.mechanisms import Mechanisms
 from anomech.io.conversations import Conversation
 from anomech.sampling.health import ChainHealth
 from anomech.verdicts import Verdicts
@@ -42,6 +43,7 @@ class ReportContent:
         settings: How the audit was run, nested and plain.
         class_names: Names of the model's classes; None shows their numbers.
         dialogue: Text of inputs and trusted examples; None unless the model is a language model.
+        mechanisms: Clusters of the inputs; None where they were not asked for.
         notes: Warnings and honest remarks, shown under the answer.
         cost: "seconds", "forward_equivalents" (per input) and "peak_memory_mb", as far as they are known.
     """
@@ -56,6 +58,7 @@ class ReportContent:
     settings: Mapping[str, Any]
     class_names: Sequence[str] | None
     dialogue: Dialogue | None
+    mechanisms: Mechanisms | None
     notes: Sequence[str]
     cost: Mapping[str, float]
 
@@ -64,6 +67,10 @@ class ReportContent:
         if self.dialogue is not None:
             return self.dialogue.inputs[position].completion
         return self.class_name(int(self.verdicts.predictions[position]))
+
+    def asked(self, position: int) -> str:
+        """What tells an input from others: its prompt, or its name."""
+        return self.verdicts.ids[position] if self.dialogue is None else self.dialogue.inputs[position].prompt
 
     def class_name(self, label: int) -> str:
         """Name of a class, or its number where it has no name."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anomech.report.content import ReportContent
 from anomech.sampling.health import ChainHealth
 from anomech.verdicts import Verdicts
 
 BINS = 50
 NAMED_LAYERS = 12
 """Layers whose names fit below a plot."""
+LINE = 60
+"""Characters of a line that is shown on hovering."""
 LARGEST_CURVE = 500
 """Points of a curve; more cannot be seen."""
 
@@ -78,6 +83,51 @@ def layer_plot(verdicts: Verdicts) -> Figure:
         else _axis("Layer, in the order of the model's parameters", showticklabels=False),
         y=_axis("How unusual"),
     )
+
+
+def mechanism_map(content: ReportContent) -> Figure:
+    """Where inputs lie by how their gradients are coupled, each cluster with its number."""
+    found = content.mechanisms
+    assert found is not None
+    flagged = content.verdicts.flagged[found.positions]
+    groups = (("Other inputs", "--input", ~flagged), ("Flagged inputs", "--anomalous", flagged))
+    data: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": found.places[members, 0].tolist(),
+            "y": found.places[members, 1].tolist(),
+            "text": [_told(content, position) for position in found.positions[members].tolist()],
+            "line": {"color": colour},
+            "marker": {"size": 5, "color": colour, "opacity": 0.7},
+            "hovertemplate": "%{text}<extra></extra>",
+        }
+        for name, colour, members in groups
+        if members.any()
+    ]
+    middles = [
+        found.places[found.clusters == cluster].median(dim=0).values.tolist() for cluster in range(len(found.typical))
+    ]
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "text",
+            "x": [x for x, _ in middles],
+            "y": [y for _, y in middles],
+            "text": [f"<b>{cluster + 1}</b>" for cluster in range(len(middles))],
+            "textfont": {"size": 14, "color": "--text"},
+            "hoverinfo": "skip",
+        }
+    )
+    hidden = {"showticklabels": False, "showgrid": False}
+    return _figure(data, x=_axis("", **hidden), y=_axis("", **hidden))
+
+
+def _told(content: ReportContent, position: int) -> str:
+    """What is asked and answered, in lines of text without markup."""
+    parts = (content.asked(position), f"→ {content.answer(position)}")
+    return "<br>".join(line for part in parts for line in map(escape, wrap(part, LINE) or [""]))
 
 
 def chain_plot(health: ChainHealth) -> Figure:

@@ -31,6 +31,7 @@ def render(content: ReportContent) -> str:
         pixelated=pixelated(content.inputs.x),
         figures=_figures(content),
         health_facts=content.health and tables.health_facts(content.health),
+        mechanisms=tables.mechanisms(content),
         measured_columns=tables.MEASURED,
         measured=tables.measured(content),
         table=tables.rows(content, tables.LARGEST_TABLE),
@@ -59,6 +60,7 @@ def _figures(content: ReportContent) -> dict[str, figures.Figure]:
         "score-plot": figures.score_histogram(verdicts, anomalous),
         "p-value-plot": figures.p_value_plot(verdicts, anomalous),
         **({"layer-plot": figures.layer_plot(verdicts)} if verdicts.layers else {}),
+        **({"map-plot": figures.mechanism_map(content)} if content.mechanisms else {}),
     }
     return plots if content.health is None else {**plots, "chain-plot": figures.chain_plot(content.health)}
 

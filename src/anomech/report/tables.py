@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,27 @@ class Card:
     """Where the input is least explained, and how unusual it is there."""
 
 
+@dataclass(frozen=True)
+class Mechanism:
+    """A cluster of inputs.
+
+    Attributes:
+        number: As the map calls it.
+        size: Inputs in it.
+        flagged: Share of them that are flagged.
+        answer: What the model answers to most of them.
+        share: Share of them that are answered so.
+        typical: The most typical ones, by prompt or name.
+    """
+
+    number: int
+    size: int
+    flagged: float
+    answer: str
+    share: float
+    typical: list[str]
+
+
 def rows(content: ReportContent, count: int) -> list[Row]:
     """The `count` most anomalous inputs, most anomalous first."""
     verdicts = content.verdicts
@@ -125,6 +147,28 @@ def cards(content: ReportContent) -> list[Card]:
         )
         for row in rows(content, CARDS)
     ]
+
+
+def mechanisms(content: ReportContent) -> list[Mechanism]:
+    """The clusters of the inputs, those with the largest flagged share first."""
+    found, verdicts = content.mechanisms, content.verdicts
+    if found is None:
+        return []
+    rows = []
+    for cluster, typical in enumerate(found.typical):
+        members = found.positions[found.clusters == cluster]
+        (answer, count), *_ = Counter(map(content.answer, members.tolist())).most_common(1)
+        rows.append(
+            Mechanism(
+                number=cluster + 1,
+                size=len(members),
+                flagged=float(verdicts.flagged[members].double().mean()),
+                answer=answer,
+                share=count / len(members),
+                typical=[content.asked(position) for position in typical],
+            )
+        )
+    return sorted(rows, key=lambda row: -row.flagged)
 
 
 def measured(content: ReportContent) -> list[tuple[str, list[str]]]:
