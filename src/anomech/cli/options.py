@@ -209,8 +209,8 @@ Model = Annotated[
     str,
     typer.Option(
         help="package.module:function or file.py:function that returns the model; ARCH@WEIGHTS, such a function that "
-        "returns the untrained model and a file with its state dict; or a Hugging Face folder, of an image classifier "
-        "or a causal language model."
+        "returns the untrained model and a file with its state dict; or a Hugging Face folder or hub name, of an image "
+        "classifier or a causal language model."
     ),
 ]
 Trusted = Annotated[

@@ -20,6 +20,7 @@ from anomech.explain.mechanisms import Mechanisms, map_mechanisms
 from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
 from anomech.io.conversations import NEW_TOKENS, load_conversations
+from anomech.io.hub import local_folder
 from anomech.io.language_models import is_causal_lm, load_tokenizer
 from anomech.measure import Usage, measured
 from anomech.organisms.fashion import demo_split, shipped_model
@@ -108,7 +109,7 @@ class Run:
     @property
     def language_model(self) -> Path | None:
         """The folder of the model, if it is a language model."""
-        folder = None if self.model is None else Path(self.model)
+        folder = None if self.model is None else local_folder(self.model)
         return folder if folder is not None and is_causal_lm(folder) else None
 
     def auditor(self, task: Task) -> Auditor:

@@ -18,13 +18,14 @@ from torch import nn
 
 from anomech.errors import ModelError
 from anomech.io.checkpoints import fill, read_weights
+from anomech.io.hub import local_folder
 from anomech.io.huggingface import load_huggingface
 from anomech.io.language_models import is_causal_lm, load_causal_lm
 
 WEIGHTS = (".pt", ".pth", ".bin", ".pkl", ".safetensors")
 ACCEPTED = (
     "package.module:function, path/to/file.py:function, either of them followed by @ and a file of weights, "
-    "or a Hugging Face folder with a config.json"
+    "or a Hugging Face folder with a config.json or the name of a model on the hub"
 )
 WITH_WEIGHTS = re.compile(r"(.+?:\w+)@(.+)")
 
@@ -34,10 +35,10 @@ def load_model(spec: str, adapter: Path | None = None) -> nn.Module:
 
     Args:
         spec: `package.module:function` or `path/to/file.py:function`, where the function takes no arguments and returns
-            the model, or the folder of a Hugging Face image classifier or causal language model. Modules may lie in
-            the current directory. In `ARCH@WEIGHTS`, ARCH is such a function that returns the untrained model, and
-            WEIGHTS a checkpoint: a state dict, safetensors or saved with torch, also within what training or
-            BackdoorBench saved (`read_weights`).
+            the model; or the folder, or name on the hub, of a Hugging Face image classifier or causal language model.
+            Modules may lie in the current directory. In `ARCH@WEIGHTS`, ARCH is such a function that returns the
+            untrained model, and WEIGHTS a checkpoint: a state dict, safetensors or saved with torch, also within what
+            training or BackdoorBench saved (`read_weights`).
         adapter: Folder of a peft adapter to put on a causal language model.
 
     Returns:
@@ -48,7 +49,7 @@ def load_model(spec: str, adapter: Path | None = None) -> nn.Module:
             usable model; the weights are damaged, of another architecture, or would need pickle; or the adapter
             does not fit, or the model is no language model.
     """
-    path = Path(spec)
+    path = local_folder(spec)
     if is_causal_lm(path):
         return load_causal_lm(path, adapter)
     if adapter is not None:
