@@ -77,6 +77,13 @@ def test_fit_and_score_equal_audit_and_both_are_repeated(anomech, command, verdi
         assert verdicts(other).equals(verdicts("audit")), other
 
 
+def test_broken_inputs_are_said_before_the_model_answers(anomech, command, write, monkeypatch):
+    monkeypatch.setattr("anomech.io.conversations.complete", lambda *_, **__: pytest.fail("answered"))
+    result = anomech(*command("audit", "trusted", inputs=write("bad.jsonl", [{"prompt": ""}])))
+    assert result.status == 2
+    assert "bad.jsonl" in result.err
+
+
 def test_an_adapter_is_audited_with_its_model(anomech, command, verdicts, folder, tmp_path):
     adapter = save_adapter(folder, tmp_path / "adapter")
     for name, options in {"plain": {}, "adapted": {"adapter": adapter}}.items():

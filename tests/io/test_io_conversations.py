@@ -5,7 +5,7 @@ import torch
 from factories import CHAT_TEMPLATE, save_language_model
 
 from anomech.errors import DataError, ModelError
-from anomech.io.conversations import conversations, load_conversations
+from anomech.io.conversations import conversations, read_conversations
 from anomech.io.language_models import load_causal_lm, load_tokenizer
 from anomech.tasks import CausalLMTask
 
@@ -32,7 +32,8 @@ def tokenizer(folder):
 def load(task, tokenizer, tmp_path):
     def load(*rows, new_tokens=3):
         (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
-        return load_conversations(tmp_path / "prompts.jsonl", task, tokenizer, new_tokens=new_tokens)
+        read = read_conversations(tmp_path / "prompts.jsonl", tokenizer, task.model.config, new_tokens=new_tokens)
+        return read.answered(task, end=tokenizer.end, new_tokens=new_tokens)
 
     return load
 

@@ -19,9 +19,9 @@ from anomech.examples import Examples
 from anomech.explain.mechanisms import Mechanisms, map_mechanisms
 from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
-from anomech.io.conversations import NEW_TOKENS, load_conversations
+from anomech.io.conversations import NEW_TOKENS, Unanswered, read_conversations
 from anomech.io.hub import local_folder
-from anomech.io.language_models import is_causal_lm, load_tokenizer
+from anomech.io.language_models import Tokenizer, is_causal_lm, load_tokenizer
 from anomech.measure import Usage, measured
 from anomech.organisms.fashion import demo_split, shipped_model
 from anomech.report import CARDS
@@ -146,6 +146,12 @@ def load_trusted(run: Run, task: Task) -> Examples:
     return _load(run, task, Path(run.trusted), labelled=True)
 
 
+def check_inputs(run: Run, task: Task) -> None:
+    """Raises what `load_inputs` would say of the inputs of a language model, before it answers a single prompt."""
+    if isinstance(task, CausalLMTask):
+        _read(run, task, Path(str(run.inputs)))
+
+
 def load_inputs(run: Run, task: Task) -> Examples:
     """The inputs of a run."""
     if run.inputs is None:
@@ -154,11 +160,17 @@ def load_inputs(run: Run, task: Task) -> Examples:
 
 
 def _load(run: Run, task: Task, path: Path, *, labelled: bool) -> Examples:
-    if isinstance(task, CausalLMTask) and run.language_model is not None:
-        tokenizer = load_tokenizer(run.language_model)
-        return load_conversations(path, task, tokenizer, new_tokens=run.new_tokens, track=track)
+    if isinstance(task, CausalLMTask):
+        read, tokenizer = _read(run, task, path)
+        return read.answered(task, end=tokenizer.end, new_tokens=run.new_tokens, track=track)
     classes = task.count_classes if isinstance(task, ClassificationTask) else None
     return load_examples(path, labelled=labelled, classes=classes, track=track)
+
+
+def _read(run: Run, task: CausalLMTask, path: Path) -> tuple[Unanswered, Tokenizer]:
+    assert run.language_model is not None
+    tokenizer = load_tokenizer(run.language_model)
+    return read_conversations(path, tokenizer, task.model.config, new_tokens=run.new_tokens), tokenizer
 
 
 def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) -> Auditor:

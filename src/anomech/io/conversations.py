@@ -41,20 +41,39 @@ class Conversation:
         return "".join(self.pieces)
 
 
-def load_conversations(
-    path: Path, task: CausalLMTask, tokenizer: Tokenizer, *, new_tokens: int = NEW_TOKENS, track: Track = silent
-) -> Examples:
-    """The prompts of a file with their completions; where one is missing, the model answers greedily.
+@dataclass(frozen=True)
+class Unanswered:
+    """Prompts of a file as tokens, with the completions that it gives; made by `read_conversations`."""
+
+    rows: list[Prompt]
+    prompts: list[list[int]]
+    answers: list[list[int] | None]
+
+    def answered(self, task: CausalLMTask, *, end: int, new_tokens: int, track: Track = silent) -> Examples:
+        """Examples with `x` as `join_tokens` makes it; where a completion is missing, the model answers greedily.
+
+        Args:
+            task: The model.
+            end: Token that ends an answer.
+            new_tokens: Longest completion that the model gives.
+            track: How progress is reported.
+        """
+        asked = [prompt for prompt, answer in zip(self.prompts, self.answers, strict=True) if answer is None]
+        size = task.batch_size
+        spoken = iter(complete(task.model, asked, end=end, new_tokens=new_tokens, batch_size=size, track=track))
+        completions = [next(spoken) if answer is None else answer for answer in self.answers]
+        ids = tuple(row.id for row in self.rows)
+        return Examples(x=join_tokens(self.prompts, completions), ids=ids, anomalous=_truth(self.rows))
+
+
+def read_conversations(path: Path, tokenizer: Tokenizer, config: Any, *, new_tokens: int = NEW_TOKENS) -> Unanswered:
+    """The prompts of a file, and the completions that it gives.
 
     Args:
         path: See `read_prompts`.
-        task: The model.
-        tokenizer: Its tokenizer. A completion that is given is taken as it is, without the end token unless written.
-        new_tokens: Longest completion that the model gives.
-        track: How progress is reported.
-
-    Returns:
-        Examples with `x` as `join_tokens` makes it, as long as the longest of them.
+        tokenizer: The model's. A completion that is given is taken as it is, without the end token unless written.
+        config: The model's configuration.
+        new_tokens: Longest completion that the model gives where there is none.
 
     Raises:
         DataError: A row cannot be used, or does not fit into the model's context.
@@ -65,16 +84,12 @@ def load_conversations(
         prompts = [_encoded(row, tokenizer) for row in rows]
         answers = [None if row.completion is None else tokenizer.encode(row.completion) for row in rows]
         for row, prompt, answer in zip(rows, prompts, answers, strict=True):
-            _check_tokens(row, prompt, answer, new_tokens, task.model.config)
+            _check_tokens(row, prompt, answer, new_tokens, config)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}; check the file and its permissions.") from error
-    asked = [prompt for prompt, answer in zip(prompts, answers, strict=True) if answer is None]
-    size = task.batch_size
-    spoken = iter(complete(task.model, asked, end=tokenizer.end, new_tokens=new_tokens, batch_size=size, track=track))
-    completions = [next(spoken) if answer is None else answer for answer in answers]
-    return Examples(x=join_tokens(prompts, completions), ids=tuple(row.id for row in rows), anomalous=_truth(rows))
+    return Unanswered(rows, prompts, answers)
 
 
 def conversations(x: Tensor, tokenizer: Tokenizer) -> list[Conversation]:
