@@ -137,6 +137,8 @@ def _load(folder: Path, kind: str, **options: Any) -> Any:
         import transformers
     except ImportError as error:
         raise ModelError(f'{folder} is a Hugging Face model; to load it, pip install "anomech[hf]".') from error
+    # Its bar would stand among what the command prints.
+    transformers.utils.logging.disable_progress_bar()
     try:
         return getattr(transformers, kind).from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options

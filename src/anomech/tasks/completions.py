@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anomech.progress import Track, silent
 
@@ -20,7 +20,7 @@ def complete(
     batch_size: int = 32,
     track: Track = silent,
 ) -> list[list[int]]:
-    """Greedy completions, up to and with the end token; prompts of one length go together and need no padding.
+    """Greedy completions, up to and with the end token; prompts of about one length go together, padded on the left.
 
     Args:
         model: A Hugging Face causal language model.
@@ -35,14 +35,13 @@ def complete(
     """
     completions: dict[int, list[int]] = {}
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    alike = [list(same) for _, same in groupby(by_length, lambda i: len(prompts[i]))]
-    batches = [same[i : i + batch_size] for same in alike for i in range(0, len(same), batch_size)]
+    batches = [by_length[i : i + batch_size] for i in range(0, len(prompts), batch_size)]
     for batch in track(batches, "completions", len(batches)):
-        asked = torch.tensor([list(prompts[i]) for i in batch], device=model.device)
+        asked, read = _padded([prompts[i] for i in batch], end)
         with torch.no_grad():
             spoken = model.generate(
-                asked,
-                attention_mask=torch.ones_like(asked),
+                asked.to(model.device),
+                attention_mask=read.to(model.device),
                 max_new_tokens=new_tokens,
                 do_sample=False,
                 eos_token_id=end,
@@ -51,3 +50,11 @@ def complete(
         for i, ids in zip(batch, spoken, strict=True):
             completions[i] = ids[: ids.index(end) + 1] if end in ids else ids
     return [completions[i] for i in range(len(prompts))]
+
+
+def _padded(prompts: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
+    """Token ids and which of them are read, `[n, length]` each, with padding on the left."""
+    length = max(map(len, prompts))
+    asked = torch.tensor([[padding] * (length - len(prompt)) + list(prompt) for prompt in prompts])
+    read = torch.tensor([[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return asked, read
