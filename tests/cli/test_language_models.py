@@ -150,7 +150,7 @@ def test_too_few_trusted_prompts(refused, command, write):
     refused(*command("audit", "inputs", trusted=few), words="9 trusted examples .* too few")
 
 
-READ = {"gradient", "coupling", "noise"}
+READ = {"gradient", "coupling", "noise", "residual", "perplexity"}
 SAMPLED = {"sampling", "paper", "sgld", "umap", "umap-sampling"}
 IMAGES = {"strip", "teco", "scale-up", "sentinet"}
 
@@ -161,7 +161,18 @@ def test_detectors_that_make_no_sense_for_language_models(refused, command, dete
     refused(*command("audit", "trusted", "inputs", detector=detector), words=(words, "choose another detector"))
 
 
-@pytest.mark.parametrize("settings", [("noise", "draws=3"), ("sampling", "draws=3"), ("coupling", "size=4")])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("noise", "draws=3"),
+        ("sampling", "draws=3"),
+        ("paper", "draws=9"),
+        ("sgld", "draws=3"),
+        ("coupling", "size=4"),
+        ("residual", "aggregate=max"),
+        ("perplexity", "part=prompt"),
+    ],
+)
 def test_detectors_of_gradients_and_of_losses_read_language_models(anomech, command, settings, verdicts, write):
     many = write("many.jsonl", [{"prompt": f"say {i} {j}"} for i in range(8) for j in range(4)])
     detector, setting = settings

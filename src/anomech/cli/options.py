@@ -15,6 +15,7 @@ from anomech.detectors import (
     TED,
     VAE,
     Beatrix,
+    ByLayer,
     CouplingMap,
     Detector,
     Energy,
@@ -26,6 +27,7 @@ from anomech.detectors import (
     Mahalanobis,
     MaxSoftmax,
     NearestNeighbours,
+    Perplexity,
     QuantumEntropy,
     ScaleUp,
     SentiNet,
@@ -67,7 +69,9 @@ class DetectorName(StrEnum):
     BEATRIX = "beatrix"
     TED = "ted"
     VAE = "vae"
+    PERPLEXITY = "perplexity"
     QUE = "que"
+    RESIDUAL = "residual"
     UMAP = "umap"
     UMAP_SAMPLING = "umap-sampling"
     RANDOM_FEATURES = "random-features"
@@ -131,6 +135,10 @@ def _named(name: DetectorName) -> Detector:
             return TED()
         case DetectorName.VAE:
             return VAE()
+        case DetectorName.PERPLEXITY:
+            return Perplexity()
+        case DetectorName.RESIDUAL:
+            return ByLayer()
         case DetectorName.QUE:
             return QuantumEntropy()
         case DetectorName.UMAP:

@@ -28,6 +28,7 @@ Figures = dict[str, Any]
 
 NAMES = {
     "Beatrix": "beatrix",
+    "ByLayer": "residual",
     "CouplingMap": "umap",
     "Energy": "energy",
     "Ensemble": "ensemble",
@@ -39,6 +40,7 @@ NAMES = {
     "Mahalanobis": "mahalanobis",
     "MaxSoftmax": "max-softmax",
     "NearestNeighbours": "knn",
+    "Perplexity": "perplexity",
     "QuantumEntropy": "que",
     "RMSpropSGLD": "sampling",
     "SGLD": "sgld",

@@ -24,7 +24,7 @@ class ResidualStream(FeatureExtractor):
     """
 
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
-        """Layers "embedding", "block 0", ... of the examples, one forward pass each.
+        """Layers "block 0", "block 1", ... of the examples, one forward pass each.
 
         Raises:
             SettingsError: The task is not a language model's.
@@ -36,14 +36,15 @@ class ResidualStream(FeatureExtractor):
             examples.blocks(size), f"residual stream of {len(examples):,} inputs", -(-len(examples) // size)
         )
         streams = torch.cat([_at_last_prompt_token(task, block.x) for block in batches], dim=1)
-        names = ["embedding", *(f"block {i}" for i in range(len(streams) - 1))]
-        return Features(dict(zip(names, streams, strict=True)), torch.zeros(len(examples), dtype=torch.int64))
+        layers = {f"block {i}": stream for i, stream in enumerate(streams)}
+        return Features(layers, torch.zeros(len(examples), dtype=torch.int64))
 
 
 def _at_last_prompt_token(task: CausalLMTask, x: Tensor) -> Tensor:
-    """Float32 `[blocks + 1, n, d]`, on the CPU."""
+    """After every block, float32 `[blocks, n, d]`, on the CPU."""
     last = (x[:, 1] == COMPLETION).int().argmax(dim=1) - 1
     with torch.no_grad():
-        streams = task.hidden_states(x)
+        # What comes before the first block is the last token itself, which a chat template makes the same everywhere.
+        _, *streams = task.hidden_states(x)
     rows = torch.arange(len(x))
     return torch.stack([stream[rows, last.to(stream.device)].float().cpu() for stream in streams])
