@@ -84,7 +84,7 @@ def test_the_smallest_trusted_set_has_a_map_and_a_smaller_one_has_none():
 
 
 def test_without_umap_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("anomech.detectors.coupling_map.find_spec", lambda name: None)
+    monkeypatch.setattr("anomech.functional.layout.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r'umap-learn; pip install "anomech\[umap\]"'):
         CouplingMap()
 

@@ -8,6 +8,7 @@ from anomech.errors import DataError, SettingsError
 from anomech.explain import mechanisms as module
 from anomech.explain.mechanisms import NONE, find_mechanisms, map_mechanisms, mutual_coupling
 from anomech.features import Features
+from anomech.functional import layout
 
 
 @pytest.fixture
@@ -85,6 +86,6 @@ def test_too_few_inputs_are_refused(three_ways):
 
 
 def test_without_umap_it_says_what_to_install(three_ways, monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    monkeypatch.setattr(layout, "find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r'pip install "anomech\[umap\]"'):
         find_mechanisms(three_ways[0])

@@ -6,7 +6,6 @@ Source: arXiv 2604.18970, whose details are not public; UMAP: McInnes, Healy and
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,13 +16,12 @@ from torch import Tensor
 from anomech.detectors.base import Detector
 from anomech.detectors.coupling import Coupling
 from anomech.detectors.gradient_coupling import GradientCoupling
-from anomech.errors import DataError, SettingsError
+from anomech.errors import DataError
 from anomech.features import FeatureExtractor, Features
 from anomech.functional.couplings import standardise
+from anomech.functional.layout import lay_out, require_umap
 from anomech.functional.ordering import canonical_order
 
-NEIGHBOURS = 15
-"""Of an example in the graph that is laid out; UMAP's default."""
 SMALLEST = 10
 """Trusted examples below which there is no map to speak of."""
 
@@ -54,8 +52,7 @@ class CouplingMap(Detector):
     features: FeatureExtractor = field(init=False)
 
     def __post_init__(self) -> None:
-        if find_spec("umap") is None:
-            raise SettingsError('a map of couplings needs umap-learn; pip install "anomech[umap]".')
+        require_umap()
         self.features = self.couplings.features
 
     def fit(self, trusted: Features) -> Self:
@@ -111,7 +108,4 @@ def _own_as_largest(coupling: Tensor) -> Tensor:
 
 def _map(profiles: Tensor, seed: int) -> Any:
     """Places in the plane `[N, 2]`; distances of standardised profiles are those of correlation."""
-    from umap import UMAP
-
-    umap = UMAP(n_neighbors=min(NEIGHBOURS, len(profiles) - 1), random_state=seed, n_jobs=1)
-    return umap.fit_transform(standardise(profiles.double()).numpy()).astype(np.float64)
+    return lay_out(standardise(profiles.double()), seed=seed).numpy()

@@ -6,9 +6,7 @@ another; HDBSCAN (Campello, Moulavi and Sander 2013) finds the clusters in that 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from sklearn.cluster import HDBSCAN
@@ -19,9 +17,8 @@ from anomech.errors import DataError, SettingsError
 from anomech.examples import Examples
 from anomech.features import Features, GradientSketch
 from anomech.functional.directions import directions
+from anomech.functional.layout import lay_out, require_umap
 
-NEIGHBOURS = 15
-"""Of an input in the graph that is laid out; UMAP's default."""
 SMALLEST = 20
 """Inputs that make a cluster; chosen on development data."""
 MOST = 2000
@@ -79,12 +76,12 @@ def find_mechanisms(features: Features, *, positions: Tensor | None = None, seed
         DataError: There are too few inputs for clusters.
         SettingsError: umap-learn is not installed.
     """
-    if find_spec("umap") is None:
-        raise SettingsError('a map of mechanisms needs umap-learn; pip install "anomech[umap]".')
+    require_umap()
     if len(features) < 2 * SMALLEST:
         raise DataError(f"{len(features)} inputs make no map of mechanisms; give at least {2 * SMALLEST}.")
     coupling = mutual_coupling(features)
-    places = _lay_out(coupling, seed)
+    distance = (1 - coupling).clamp_min(0).fill_diagonal_(0)
+    places = lay_out(distance, seed=seed, metric="precomputed", spacing=0.0)
     found = torch.from_numpy(HDBSCAN(min_cluster_size=SMALLEST, copy=True).fit_predict(places.numpy())).long()
     clusters = _largest_first(found)
     positions = torch.arange(len(features)) if positions is None else positions
@@ -100,17 +97,6 @@ def mutual_coupling(features: Features) -> Tensor:
         rows, _ = directions(gradients)
         total.addmm_(rows, rows.T)
     return total / len(features.layers)
-
-
-def _lay_out(coupling: Tensor, seed: int) -> Tensor:
-    from umap import UMAP
-
-    distance = (1 - coupling).clamp_min(0).fill_diagonal_(0)
-    umap = UMAP(metric="precomputed", n_neighbors=NEIGHBOURS, min_dist=0.0, random_state=seed, n_jobs=1)
-    with warnings.catch_warnings():
-        # It warns that no inputs can be added to a map of given distances, which nobody asks for.
-        warnings.simplefilter("ignore")
-        return torch.from_numpy(umap.fit_transform(distance.numpy())).double()
 
 
 def _largest_first(clusters: Tensor) -> Tensor:
