@@ -1,14 +1,17 @@
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
 from anomech.errors import DataError, SettingsError
 from anomech.organisms import trained as module
+from anomech.organisms.attacks import ADAPTIVE, ATTACKS
 from anomech.organisms.trained import load_trained
 from anomech.organisms.training import Recipe
+from anomech.progress import silent
 
 SHORT = Recipe(epochs=1, batch_size=20)
 
@@ -125,3 +128,11 @@ def test_a_damaged_cache_is_said(load, tmp_path, truncate):
 def test_unknown_names_are_answered_with_the_known(cifar10, tmp_path):
     with pytest.raises(SettingsError, match="no dataset 'mnist'; there are fashion, cifar10, gtsrb"):
         load_trained("mnist", "blended", "report", data=cifar10, cache=tmp_path)
+
+
+def test_adaptive_attacks_on_signs_are_trained_for_less():
+    epochs = {
+        name: module._builder("gtsrb", name, None, Path(), Path(), silent).dataset.recipe.epochs for name in ATTACKS
+    }
+    assert {name for name, number in epochs.items() if number == 5} == set(ADAPTIVE)
+    assert set(epochs.values()) == {5, 12}

@@ -46,6 +46,7 @@ class Dataset:
         published: Reads a split of the published file from a folder, with a progress reporter.
         model: Makes the untrained network.
         recipe: How it is trained.
+        adaptive_epochs: How long for attacks that know the defence, where they hide better with less training.
         shape: Channels, height and width of an image.
         classes: Number of classes.
         target: Class that attackers aim at; one with many images, so that attacks with clean labels have enough.
@@ -55,6 +56,7 @@ class Dataset:
     published: Callable[[Path, Split, Track], Examples]
     model: Callable[[], nn.Module]
     recipe: Recipe
+    adaptive_epochs: int | None = None
     shape: tuple[int, int, int] = (3, 32, 32)
     classes: int = 10
     target: int = 0
@@ -170,6 +172,7 @@ DATASETS = {
             published=load_gtsrb,
             model=partial(ResNet, classes=43, widths=(8, 16, 32, 64)),
             recipe=Recipe(learning_rate=1e-2, channels_last=True),
+            adaptive_epochs=5,
             classes=43,
             target=2,
         ),

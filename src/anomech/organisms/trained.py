@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from anomech.errors import DataError, SettingsError
 from anomech.examples import Examples
 from anomech.io.atomic import atomic_directory
-from anomech.organisms.attacks import attack_of
+from anomech.organisms.attacks import ADAPTIVE, attack_of
 from anomech.organisms.datasets import DATASETS, Dataset
 from anomech.organisms.organism import Organism, Part, halve
 from anomech.organisms.poisoning import Poisoned, Poisoning
@@ -76,6 +76,8 @@ def _builder(dataset: str, attack: str, rate: float | None, data: Path, cache: P
     if dataset not in DATASETS:
         raise SettingsError(f"there is no dataset {dataset!r}; there are {', '.join(DATASETS)}.")
     settings = DATASETS[dataset]
+    if attack in ADAPTIVE and settings.adaptive_epochs is not None:
+        settings = replace(settings, recipe=replace(settings.recipe, epochs=settings.adaptive_epochs))
     poisoning = attack_of(attack, target=settings.target, classes=settings.classes, rate=rate)
     name = f"{dataset}-{attack}" + (f"-{rate:g}" if rate is not None else "")
     return _Builder(name, settings, poisoning, data, cache, track)
