@@ -73,7 +73,7 @@ class Recipe:
     adapter: Adapter = Adapter()
     obfuscation: Obfuscation | None = None
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     seed: int = 0
 
 
