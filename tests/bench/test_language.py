@@ -63,7 +63,7 @@ def test_what_is_kept_is_not_run_again(setup, monkeypatch):
     first = list(rows(setup))
     monkeypatch.setattr(module, "fit_and_measure", lambda *_, **__: pytest.fail("ran again"))
     assert list(rows(setup)) == first
-    (setup.cache / "cells").glob("*max-softmax*").__next__().unlink()
+    (setup.cache / "cells").glob("*certainty*").__next__().unlink()
     with pytest.raises(pytest.fail.Exception, match="ran again"):
         list(rows(setup))
 

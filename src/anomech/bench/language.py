@@ -76,7 +76,7 @@ def detectors(setup: Setup) -> dict[str, Detector]:
         "lof by layer": ByLayer(member=LocalOutlierFactor()),
         "knn by layer": ByLayer(member=NearestNeighbours()),
         "perplexity of the completion": Perplexity(),
-        "max-softmax": Perplexity(certain=True),
+        "certainty of the completion": Perplexity(certain=True),
         "perplexity of the prompt": Perplexity(features=TokenLosses("prompt")),
     }
     if setup.suite == "full":
