@@ -20,7 +20,6 @@ from anomech.explain.mechanisms import NONE, Mechanisms
 from anomech.features import LossTraces, UntrainedActivations
 from anomech.io import result_directory
 from anomech.io.conversations import conversations
-from anomech.io.language_models import load_tokenizer
 from anomech.report import Dialogue, ReportContent, headline, render
 from anomech.versions import versions
 
@@ -158,8 +157,7 @@ def _dialogue(run: Run, outcome: Outcome) -> Dialogue | None:
     """Inputs and trusted examples as text, if the model is a language model."""
     if run.language_model is None:
         return None
-    tokenizer = load_tokenizer(run.language_model)
-    inputs, trusted = (conversations(e.x, tokenizer) for e in (outcome.inputs, outcome.auditor.reference))
+    inputs, trusted = (conversations(e.x, run.tokenizer) for e in (outcome.inputs, outcome.auditor.reference))
     return Dialogue(inputs=inputs, trusted=trusted, token_scores=outcome.token_scores)
 
 

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -106,11 +107,17 @@ class Run:
             reason = str(error).splitlines()[0]
             raise SettingsError(f"cannot use device {self.device!r} ({reason}); choose another --device.") from error
 
-    @property
+    @cached_property
     def language_model(self) -> Path | None:
         """The folder of the model, if it is a language model."""
         folder = None if self.model is None else local_folder(self.model)
         return folder if folder is not None and is_causal_lm(folder) else None
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """That of the language model."""
+        assert self.language_model is not None
+        return load_tokenizer(self.language_model)
 
     def auditor(self, task: Task) -> Auditor:
         """An auditor with these settings, not fitted yet."""
@@ -161,16 +168,14 @@ def load_inputs(run: Run, task: Task) -> Examples:
 
 def _load(run: Run, task: Task, path: Path, *, labelled: bool) -> Examples:
     if isinstance(task, CausalLMTask):
-        read, tokenizer = _read(run, task, path)
-        return read.answered(task, end=tokenizer.end, new_tokens=run.new_tokens, track=track)
+        read = _read(run, task, path)
+        return read.answered(task, end=run.tokenizer.end, new_tokens=run.new_tokens, track=track)
     classes = task.count_classes if isinstance(task, ClassificationTask) else None
     return load_examples(path, labelled=labelled, classes=classes, track=track)
 
 
-def _read(run: Run, task: CausalLMTask, path: Path) -> tuple[Unanswered, Tokenizer]:
-    assert run.language_model is not None
-    tokenizer = load_tokenizer(run.language_model)
-    return read_conversations(path, tokenizer, task.model.config, new_tokens=run.new_tokens), tokenizer
+def _read(run: Run, task: CausalLMTask, path: Path) -> Unanswered:
+    return read_conversations(path, run.tokenizer, task.model.config, new_tokens=run.new_tokens)
 
 
 def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) -> Auditor:

@@ -46,13 +46,14 @@ class CausalLMTask(Task):
         """The residual stream `[n, length, d]` before the first block and after every one."""
         _check_shape(x)
         self.cost.forward_passes += len(x)
-        ids = x[:, 0].to(self.device)
+        ids = _trimmed(x)[:, 0].to(self.device)
         return tuple(_run(self.model, ids, logits_to_keep=1, output_hidden_states=True).hidden_states)
 
     def prompt_loss(self, x: Tensor) -> Tensor:
         """Mean negative log-likelihood `[n]` of the prompt's tokens after its first, 0 where there is no other."""
         _check_shape(x)
         self.cost.forward_passes += len(x)
+        x = _trimmed(x)
         ids, counted = x[:, 0].to(self.device), (x[:, 1, 1:] == PROMPT).to(self.device)
         logits = _logits(self.model, ids, ids.shape[1])[:, :-1]
         losses = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
