@@ -112,6 +112,27 @@ def test_gradients_of_unusual_length_are_found():
     assert share_found(GradientSpan().fit(trusted), longer, clean) > 0.95
 
 
+def test_what_is_usual_in_one_class_is_not_in_another():
+    """As an attack on a class that trusted examples explain well, which is explained as badly as some other class."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(classes, noise):
+        return Features(
+            {
+                str(i): torch.eye(2, 30)[classes] + noise * torch.randn(len(classes), 30, generator=generator)
+                for i in (0, 1)
+            },
+            classes,
+        )
+
+    classes = torch.arange(200) % 2
+    trusted, clean = (drawn(classes, torch.where(classes == 0, 0.1, 0.3)[:, None]) for _ in range(2))
+    odd = drawn(torch.zeros(50, dtype=torch.int64), 0.25)
+    fitted = GradientSpan().fit(trusted)
+    assert (fitted.score(odd) > fitted.trusted_scores().quantile(0.95)).double().mean() > 0.8
+    assert (fitted.score(clean) > fitted.trusted_scores().quantile(0.95)).double().mean() < 0.15
+
+
 def test_it_says_in_which_layer_an_input_is_unexplained():
     fitted, clean, odd = GradientSpan().fit(layered(100, seed=0)), layered(20, seed=1), layered(20, seed=9)
     odd.layers["telling"] = odd.layers["telling"].roll(4, dims=1)

@@ -1,4 +1,4 @@
-"""How shares of gradients that nothing explains are read over the layers, relative to those of trusted examples."""
+"""How shares of gradients that nothing explains are read over the layers, relative to trusted ones of a class."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
+from anomech.detectors.class_offsets import ClassOffsets
 from anomech.functional.leverage import unexplained, unexplained_by_others, whitener
 from anomech.functional.tails import tail_units, tail_units_of_others
 
@@ -30,11 +31,12 @@ READINGS = get_args(Reading)
 
 @dataclass(frozen=True)
 class SpanReader:
-    """What is usual among trusted examples, in every layer and over all layers.
+    """What is usual among trusted examples of a class, in every layer and over all layers.
 
     Attributes:
         reading: "layers" for the worst layers alone, "pattern" for the pattern over them, or "both".
         sharpness: Of the soft maximum over the layers.
+        offsets: What the predicted class adds to a share, `layers` wide.
         layer_units: Where a share is 0 and how much makes 1, `[layers, 1]` each.
         patterns: What patterns are usual.
         units: The same for the readings, `[kinds, 1]` each.
@@ -43,29 +45,35 @@ class SpanReader:
 
     reading: Reading
     sharpness: float
+    offsets: ClassOffsets
     layer_units: tuple[Tensor, Tensor]
     patterns: _Patterns
     units: tuple[Tensor, Tensor]
     left_out: Tensor
 
     @classmethod
-    def of(cls, shares: Tensor, lengths: Tensor, *, reading: Reading, sharpness: float) -> Self:
+    def of(cls, shares: Tensor, lengths: Tensor, classes: Tensor, *, reading: Reading, sharpness: float) -> Self:
         """From what others leave unexplained of each trusted gradient, and its length, `[layers, n]` each."""
-        patterns = _Patterns.of(shares, lengths)
-        worst = _soft_maximum(shares, _spoken(tail_units_of_others(shares)), sharpness)
+        offsets = ClassOffsets.of(shares.T, classes)
+        own = shares - offsets.left_out.T
+        patterns = _Patterns.of(shares, lengths, classes)
+        worst = _soft_maximum(own, _spoken(tail_units_of_others(own)), sharpness)
         readings = _chosen(reading, worst, patterns.left_out)
         left_out = _mean(readings, tail_units_of_others(readings))
-        return cls(reading, sharpness, _spoken(tail_units(shares)), patterns, tail_units(readings), left_out)
+        return cls(reading, sharpness, offsets, _spoken(tail_units(own)), patterns, tail_units(readings), left_out)
 
-    def by_layer(self, shares: Tensor) -> Tensor:
-        """How unusual shares `[layers, m]` are in each layer, `[layers, m]`."""
+    def by_layer(self, shares: Tensor, classes: Tensor) -> Tensor:
+        """How unusual shares `[layers, m]` are for the class in each layer, `[layers, m]`."""
         centre, unit = self.layer_units
-        return (shares - centre) / unit
+        return (self._own(shares, classes) - centre) / unit
 
-    def score(self, shares: Tensor, lengths: Tensor) -> Tensor:
+    def score(self, shares: Tensor, lengths: Tensor, classes: Tensor) -> Tensor:
         """`[m]`, of what is unexplained of inputs' gradients, and of their lengths, `[layers, m]` each."""
-        worst = _soft_maximum(shares, self.layer_units, self.sharpness)
-        return _mean(_chosen(self.reading, worst, self.patterns.unexplained(shares, lengths)), self.units)
+        worst = _soft_maximum(self._own(shares, classes), self.layer_units, self.sharpness)
+        return _mean(_chosen(self.reading, worst, self.patterns.unexplained(shares, lengths, classes)), self.units)
+
+    def _own(self, shares: Tensor, classes: Tensor) -> Tensor:
+        return shares - self.offsets.for_classes(classes).T
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class _Patterns:
 
     Attributes:
         floor: Lengths that count as none, `[layers]`.
+        offsets: What the predicted class adds to the logarithms of shares and lengths, `2 layers` wide.
         centre: Medians of the logarithms of shares and lengths, `[2 layers]`.
         spread: Their interquartile ranges; infinite where most are alike.
         whitener: What a pattern is multiplied by.
@@ -81,17 +90,20 @@ class _Patterns:
     """
 
     floor: Tensor
+    offsets: ClassOffsets
     centre: Tensor
     spread: Tensor
     whitener: Tensor
     left_out: Tensor
 
     @classmethod
-    def of(cls, shares: Tensor, lengths: Tensor) -> Self:
-        """From the trusted examples' shares and lengths, `[layers, n]` each."""
+    def of(cls, shares: Tensor, lengths: Tensor, classes: Tensor) -> Self:
+        """From the trusted examples' shares and lengths, `[layers, n]` each, and classes `[n]`."""
         mean = lengths.mean(dim=1)
         floor = torch.where(mean > 0, NEGLIGIBLE * mean, 1.0)
         logarithms = _logarithms(shares, lengths, floor)
+        offsets = ClassOffsets.of(logarithms, classes)
+        logarithms = logarithms - offsets.left_out
         # Rows that sum to 0, as they would around their mean, explain one another; quartiles are not a row's own doing.
         low, centre, high = logarithms.quantile(logarithms.new_tensor([0.25, 0.5, 0.75]), dim=0)
         # Shares fall by about 1 / n with one more example that explains, which is no difference between inputs.
@@ -99,11 +111,12 @@ class _Patterns:
         rows = _standardised(logarithms, centre, spread)
         matrix = whitener(rows, PATTERN_DAMPING)
         left_out = unexplained_by_others(rows, matrix, PATTERN_DAMPING).float()
-        return cls(floor, centre, spread, matrix, left_out)
+        return cls(floor, offsets, centre, spread, matrix, left_out)
 
-    def unexplained(self, shares: Tensor, lengths: Tensor) -> Tensor:
+    def unexplained(self, shares: Tensor, lengths: Tensor, classes: Tensor) -> Tensor:
         """What trusted patterns leave unexplained of those of inputs, `[m]`."""
-        rows = _standardised(_logarithms(shares, lengths, self.floor), self.centre, self.spread)
+        own = _logarithms(shares, lengths, self.floor) - self.offsets.for_classes(classes)
+        rows = _standardised(own, self.centre, self.spread)
         return unexplained(rows, self.whitener).float()
 
 
