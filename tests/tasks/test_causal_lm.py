@@ -55,6 +55,20 @@ def test_tokens_and_roles_are_padded_on_the_right(x):
     assert join_tokens(PROMPTS, COMPLETIONS, length=9)[2, 1].tolist() == [1, 2, 2, 0, 0, 0, 0, 0, 0]
 
 
+def test_the_head_sees_only_the_tokens_before_those_of_a_completion(task, x):
+    seen = []
+    hook = task.model.get_output_embeddings().register_forward_hook(lambda _, args, output: seen.append(args[0].shape))
+    with hook:
+        run(task, x)
+    assert [list(shape[:2]) for shape in seen] == [[len(x), max(map(len, COMPLETIONS))]]
+
+
+def test_a_model_that_names_no_head_gives_the_same(task, x, monkeypatch):
+    expected = run(task, x)
+    monkeypatch.setattr(task.model, "get_output_embeddings", lambda: None)
+    torch.testing.assert_close(run(task, x), expected)
+
+
 def test_outputs_are_means_over_the_completion(task, x):
     outputs = run(task, x)
     for prompt, completion, (firmness, loss) in zip(PROMPTS, COMPLETIONS, outputs, strict=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -35,9 +36,9 @@ class CausalLMTask(Task):
         """Mean log-odds and mean negative log-likelihood, `[n, 2]`, of the completion's tokens."""
         _check_shape(x)
         ids, completed = x[:, 0], x[:, 1] == COMPLETION
-        first = _first(completed)
-        chosen, counted = ids[:, first:], completed[:, first:]
-        logits = _logits(model, ids, chosen.shape[1] + 1)[:, :-1]
+        before, counted = _completions(completed)
+        chosen = ids.gather(1, before + 1)
+        logits = _logits(model, ids, before)
         firmness = log_odds(logits.flatten(0, 1).float(), chosen.flatten()).view(chosen.shape)
         values = torch.stack([firmness, F.softplus(-firmness)], dim=2)
         return (values * counted[..., None]).sum(1) / counted.sum(1)[:, None]
@@ -55,7 +56,7 @@ class CausalLMTask(Task):
         self.cost.forward_passes += len(x)
         x = _trimmed(x)
         ids, counted = x[:, 0].to(self.device), (x[:, 1, 1:] == PROMPT).to(self.device)
-        logits = _logits(self.model, ids, ids.shape[1])[:, :-1]
+        logits = _logits(self.model, ids, _every(ids))
         losses = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
         return (losses.view(counted.shape) * counted).sum(1) / counted.sum(1).clamp_min(1)
 
@@ -146,24 +147,58 @@ def _trimmed(x: Tensor) -> Tensor:
         return x
 
 
-def _first(completed: Tensor) -> int:
-    """Where the first completion of the batch begins; 1, the safe answer, where `torch.func` hides the values."""
+def _completions(completed: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions before the tokens of each completion and which of them count, `[n, longest]` each.
+
+    Where `torch.func` hides the values, all positions, which is the safe answer.
+    """
     try:
-        return max(1, int(completed.any(0).int().argmax()))
+        longest = int(completed.sum(1).max())
     except RuntimeError:
-        return 1
+        return _every(completed), completed[:, 1:]
+    steps = torch.arange(longest, device=completed.device)
+    before = completed.int().argmax(1)[:, None] - 1 + steps
+    return before.clamp(0, completed.shape[1] - 2), steps < completed.sum(1)[:, None]
 
 
-def _logits(model: nn.Module, ids: Tensor, last: int) -> Tensor:
-    """Logits `[n, last, vocabulary]` at the last positions."""
-    logits = getattr(_run(model, ids, logits_to_keep=last), "logits", None)
-    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != (len(ids), last):
+def _every(ids: Tensor) -> Tensor:
+    """Positions of all tokens that another follows, for each input."""
+    return torch.arange(ids.shape[1] - 1, device=ids.device).expand(len(ids), -1)
+
+
+def _logits(model: nn.Module, ids: Tensor, positions: Tensor) -> Tensor:
+    """Logits `[n, m, vocabulary]` at positions `[n, m]`; the head, a large part of a small model, sees no others."""
+    with _head_reads_only(model, positions):
+        logits = getattr(_run(model, ids), "logits", None)
+    if isinstance(logits, Tensor) and logits.ndim == 3 and logits.shape[:2] == ids.shape:
+        logits = _taken(logits, positions)
+    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != positions.shape:
         shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ModelError(
-            f"the model maps {list(ids.shape)} tokens to {shape}; expected logits [n, {last}, vocabulary], as a causal "
+            f"the model maps {list(ids.shape)} tokens to {shape}; expected logits [n, length, vocabulary], as a causal "
             "language model's head gives them."
         )
     return logits
+
+
+@contextmanager
+def _head_reads_only(model: nn.Module, positions: Tensor) -> Iterator[None]:
+    """Within, the model's head is given the hidden states at positions `[n, m]`, if it has a head of its own."""
+    find: Any = getattr(model, "get_output_embeddings", lambda: None)
+    head = find()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, args: (_taken(args[0], positions), *args[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _taken(values: Tensor, positions: Tensor) -> Tensor:
+    """Values `[n, m, d]` at positions `[n, m]` of values `[n, length, d]`."""
+    return values.gather(1, positions[..., None].expand(-1, -1, values.shape[2]))
 
 
 def _run(model: nn.Module, ids: Tensor, **options: Any) -> Any:
