@@ -218,21 +218,21 @@ Model = Annotated[
     typer.Option(
         help="package.module:function or file.py:function that returns the model; ARCH@WEIGHTS, such a function that "
         "returns the untrained model and a file with its state dict; or a Hugging Face folder or hub name, of an image "
-        "classifier or a causal language model."
+        "classifier, a text classifier or a causal language model."
     ),
 ]
 Trusted = Annotated[
     Path,
     typer.Option(
-        help="Trusted examples: class folders, .npz or .parquet, with labels; for a language model prompts in .jsonl "
-        "or .parquet."
+        help="Trusted examples: class folders, .npz or .parquet, with labels; for a language model prompts, for a "
+        "text classifier texts, in .jsonl or .parquet."
     ),
 ]
 Inputs = Annotated[
     Path,
     typer.Option(
-        help="Inputs to audit: a folder of images, .npz or .parquet; for a language model prompts in .jsonl or "
-        ".parquet."
+        help="Inputs to audit: a folder of images, .npz or .parquet; for a language model prompts, for a text "
+        "classifier texts, in .jsonl or .parquet."
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Where the results go.")]

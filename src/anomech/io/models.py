@@ -20,7 +20,7 @@ from anomech.errors import ModelError
 from anomech.io.checkpoints import fill, read_weights
 from anomech.io.hub import local_folder
 from anomech.io.huggingface import load_huggingface
-from anomech.io.language_models import is_causal_lm, load_causal_lm
+from anomech.io.language_models import is_causal_lm, is_text_classifier, load_causal_lm, load_text_classifier
 
 WEIGHTS = (".pt", ".pth", ".bin", ".pkl", ".safetensors")
 ACCEPTED = (
@@ -35,7 +35,8 @@ def load_model(spec: str, adapter: Path | None = None) -> nn.Module:
 
     Args:
         spec: `package.module:function` or `path/to/file.py:function`, where the function takes no arguments and returns
-            the model; or the folder, or name on the hub, of a Hugging Face image classifier or causal language model.
+            the model; or the folder, or name on the hub, of a Hugging Face image classifier, text classifier or causal
+            language model.
             Modules may lie in the current directory. In `ARCH@WEIGHTS`, ARCH is such a function that returns the
             untrained model, and WEIGHTS a checkpoint: a state dict, safetensors or saved with torch, also within what
             training or BackdoorBench saved (`read_weights`).
@@ -54,6 +55,8 @@ def load_model(spec: str, adapter: Path | None = None) -> nn.Module:
         return load_causal_lm(path, adapter)
     if adapter is not None:
         raise ModelError(f"an adapter is put on a causal language model, which {spec} is not; leave it out.")
+    if is_text_classifier(path):
+        return load_text_classifier(path)
     if path.is_dir():
         return load_huggingface(path)
     function, checkpoint = split_spec(spec)
