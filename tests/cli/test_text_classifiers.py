@@ -128,6 +128,15 @@ def test_samplers_take_their_gradients_on_labels(anomech, refused, command, verd
     assert len(verdicts("audit")) == 4
 
 
+def test_in_bfloat16_classes_are_scored_in_single_precision(anomech, command, verdicts):
+    for dtype in ("float32", "bfloat16"):
+        options = {"out": dtype, "dtype": dtype, "detector": "max-softmax"}
+        assert anomech(*command("audit", "trusted", "inputs", **options)).status in (0, 1)
+    exact, reduced = (verdicts(dtype)["score"].to_numpy() for dtype in ("float32", "bfloat16"))
+    assert not (exact == reduced).any()
+    assert abs(exact - reduced).max() < 0.05
+
+
 def test_an_adapter_is_for_causal_language_models(refused, command, tmp_path):
     words = "an adapter is put on a causal language model, which .* is not; leave it out"
     refused(*command("audit", "trusted", "inputs", adapter=tmp_path), words=words)

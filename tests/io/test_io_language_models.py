@@ -34,6 +34,16 @@ def test_a_folder_of_a_causal_language_model_is_loaded_as_one(folder):
     assert type(load_model(str(folder))).__name__ == "LlamaForCausalLM"
 
 
+@pytest.mark.parametrize("save", [save_language_model, save_text_classifier])
+def test_weights_are_held_as_asked_and_attention_is_deterministic(tmp_path, save):
+    folder = str(save(tmp_path))
+    for dtype in (torch.float32, torch.bfloat16):
+        model = load_model(folder, dtype=dtype)
+        assert {p.dtype for p in model.parameters()} == {dtype}
+        assert model.config._attn_implementation == "eager"
+    assert load_model(folder).dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     "config", [None, "{", "[]", "{}", '{"architectures": null}', '{"architectures": ["ResNetForImageClassification"]}']
 )

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import torch
+
 from anomech.auditor import BLOCK, Auditor
 from anomech.calibration import Calibrator
 from anomech.cli.console import messages, track
@@ -45,6 +47,7 @@ class Run:
         calibrator: Settings of the calibrator, plain.
         model: SPEC of the model.
         adapter: peft adapter that is put on it.
+        dtype: What the weights of a language model or text classifier are held in.
         trusted: Trusted examples.
         inputs: Inputs to score.
         artefact: The fitted auditor that `score` reads.
@@ -60,6 +63,7 @@ class Run:
     calibrator: dict[str, Any] | None = None
     model: str | None = None
     adapter: str | None = None
+    dtype: str = "float32"
     trusted: str | None = None
     inputs: str | None = None
     artefact: str | None = None
@@ -99,7 +103,9 @@ class Run:
         model = (
             shipped_model()
             if self.model is None
-            else load_model(self.model, None if self.adapter is None else Path(self.adapter))
+            else load_model(
+                self.model, None if self.adapter is None else Path(self.adapter), dtype=getattr(torch, self.dtype)
+            )
         )
         try:
             return self._kind(model, batch_size=self.batch_size, device=self.device)

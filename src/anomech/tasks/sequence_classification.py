@@ -63,7 +63,8 @@ class SequenceClassificationTask(ClassificationTask):
         read = x[:, 1] != PADDING
         ids = x[:, 0].masked_fill(~read, self._padding)
         with rejected_tokens(ids), _a_row_an_input(model, len(ids)):
-            return getattr(model(input_ids=ids, attention_mask=read.long()), "logits", None)
+            logits = getattr(model(input_ids=ids, attention_mask=read.long()), "logits", None)
+        return logits.float() if isinstance(logits, Tensor) else logits
 
 
 @contextmanager
