@@ -114,21 +114,17 @@ def content(m: int = 60, **changes: object) -> ReportContent:
 
 def save_language_model(folder: Path, *, template: str | None = None, **config: object) -> Path:
     """A tiny untrained chat model with a tokenizer of words, which has no pad token, saved into `folder`."""
-    import tokenizers
     import transformers
 
     words = ["<unk>", "<|im_start|>", "<|im_end|>", *WORDS, *map(str, range(40)), "user", "assistant", "a", "b"]
-    vocabulary = {word: i for i, word in enumerate(words)}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    special = {"unk_token": "<unk>", "eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]}
-    saved = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+    special = {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]}
+    saved = transformers.PreTrainedTokenizerFast(tokenizer_object=word_tokenizer(words), unk_token="<unk>", **special)
     saved.chat_template = template
     saved.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         settings = {
-            "vocab_size": len(vocabulary),
+            "vocab_size": len(words),
             "hidden_size": 16,
             "intermediate_size": 16,
             "num_hidden_layers": 2,
@@ -139,6 +135,52 @@ def save_language_model(folder: Path, *, template: str | None = None, **config: 
         model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**settings | config))
         model.save_pretrained(folder)
     return folder
+
+
+def save_text_classifier(folder: Path, *, decoder: bool = False, **config: object) -> Path:
+    """A tiny untrained classifier of texts into `CLASSES` with a tokenizer of words, saved into `folder`.
+
+    It is an encoder whose tokenizer starts a text with [CLS] and ends it with [SEP], or a decoder that reads the last
+    token.
+    """
+    import tokenizers
+    import transformers
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, *map(str, range(40))]
+    tokenizer = word_tokenizer(words, unknown="[UNK]")
+    special = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
+    if not decoder:
+        special |= {"cls_token": "[CLS]", "sep_token": "[SEP]"}
+        tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+            "[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        settings = {
+            "vocab_size": len(words),
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "pad_token_id": 0,
+            "initializer_range": 0.5,
+            "id2label": dict(enumerate(CLASSES)),
+        }
+        kind = "Llama" if decoder else "Bert"
+        settings = getattr(transformers, f"{kind}Config")(**settings | config)
+        getattr(transformers, f"{kind}ForSequenceClassification")(settings).save_pretrained(folder)
+    return folder
+
+
+def word_tokenizer(words: list[str], *, unknown: str = "<unk>") -> object:
+    """A tokenizer that knows these words and numbers them as they come."""
+    import tokenizers
+
+    vocabulary = {word: i for i, word in enumerate(words)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token=unknown))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    return tokenizer
 
 
 def save_adapter(base: Path, folder: Path) -> Path:

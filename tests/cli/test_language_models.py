@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from factories import CHAT_TEMPLATE, WORDS, save_adapter, save_language_model
+from scipy.stats import spearmanr
 
 from anomech.cli.options import DetectorName
 
@@ -179,6 +180,33 @@ def test_detectors_of_gradients_and_of_losses_read_language_models(anomech, comm
     result = anomech(*command("audit", "inputs", trusted=many, detector=detector, set=setting))
     assert result.status in (0, 1), result.err
     assert len(verdicts("audit")) == 4
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_in_bfloat16_scores_are_close_to_those_of_float32(anomech, command, verdicts, write, folder, tmp_path, adapted):
+    rows = [{"prompt": f"say {WORDS[i % 7]} {i % 40}", "completion": f"{WORDS[i % 5]} {i % 11}"} for i in range(70)]
+    data = {"trusted": write("many.jsonl", rows[:40]), "inputs": write("others.jsonl", rows[40:])}
+    data |= {"adapter": save_adapter(folder, tmp_path / "adapter")} if adapted else {}
+    for dtype in ("float32", "bfloat16"):
+        assert anomech(*command("audit", out=dtype, dtype=dtype, **data)).status in (0, 1)
+        assert json.loads((tmp_path / dtype / "config.json").read_text())["run"]["dtype"] == dtype
+    exact, reduced = (verdicts(dtype)["score"].to_numpy() for dtype in ("float32", "bfloat16"))
+    assert not (exact == reduced).any()
+    assert abs(exact - reduced).mean() < 0.4 * exact.std()
+    assert spearmanr(exact, reduced).statistic > 0.85
+
+
+def test_an_auditor_is_of_the_dtype_that_it_was_fitted_in(anomech, refused, command, tmp_path):
+    assert anomech(*command("fit", "trusted", dtype="bfloat16")).status == 0
+    assert anomech("score", "--auditor=fit", "--inputs=inputs.jsonl", "--out=score").status in (0, 1)
+    assert json.loads((tmp_path / "score" / "config.json").read_text())["run"]["dtype"] == "bfloat16"
+    config = tmp_path / "fit" / "config.json"
+    config.write_text(config.read_text().replace('"dtype": "bfloat16"', '"dtype": "float32"'))
+    refused("score", "--auditor=fit", "--inputs=inputs.jsonl", "--out=other", words="was fitted on another model")
+
+
+def test_only_models_of_text_have_another_dtype(refused, audit):
+    refused(*audit(dtype="bfloat16"), words=r"only language models and text classifiers .*shipped_model is none")
 
 
 def test_without_transformers_one_sentence_says_what_to_install(refused, command, monkeypatch):

@@ -4,7 +4,7 @@ from torch import nn
 
 from anomech.errors import ModelError, SettingsError
 from anomech.features import Activations
-from anomech.tasks import ClassificationTask
+from anomech.tasks import ClassificationTask, SequenceClassificationTask
 
 
 def test_penultimate_activations_explain_the_logits(fashion, tmp_path):
@@ -82,3 +82,19 @@ def test_a_model_that_runs_no_layer_once_an_input_is_refused(fashion, tmp_path):
 def test_an_unknown_layer_is_refused():
     with pytest.raises(SettingsError, match="penultimate"):
         Activations("block3")
+
+
+def test_means_over_every_token_of_texts_are_refused(texts, tmp_path):
+    task, _, inputs = texts
+    with pytest.raises(SettingsError, match="means over positions, and texts differ in how many they have; choose"):
+        Activations("every").extract(task, inputs, tmp_path)
+
+
+def test_a_text_classifier_whose_last_layer_runs_on_every_token_is_refused(texts, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(**sizes, vocab_size=40, num_labels=3, pad_token_id=0)
+    task = SequenceClassificationTask(transformers.LlamaForSequenceClassification(config), batch_size=7, device="cpu")
+    _, _, inputs = texts
+    with pytest.raises(ModelError, match="gives one row of activations an input; choose another detector"):
+        Activations().extract(task, inputs, tmp_path)

@@ -49,9 +49,23 @@ OF_LANGUAGE = [
     LossTraces(IsotropicNoise(**FEW)),
 ]
 
+OF_TEXTS = [
+    Activations("penultimate"),
+    Activations("output"),
+    UntrainedActivations(),
+    GradientSketch(size=4),
+    GradientSketch(size=4, preconditioner="low-rank"),
+    LossTraces(RMSpropSGLD(**FEW, burn_in=2, thin=1)),
+    LossTraces(IsotropicNoise(**FEW)),
+]
+
 pytestmark = pytest.mark.parametrize(
     ("extractor", "scene"),
-    [*((e, "fashion") for e in EXTRACTORS), *((e, "language") for e in OF_LANGUAGE)],
+    [
+        *((e, "fashion") for e in EXTRACTORS),
+        *((e, "language") for e in OF_LANGUAGE),
+        *((e, "texts") for e in OF_TEXTS),
+    ],
     indirect=["scene"],
     ids=str,
 )

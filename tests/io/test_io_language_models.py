@@ -2,12 +2,19 @@ import json
 
 import pytest
 import torch
-from factories import CHAT_TEMPLATE, save_language_model
+from factories import CHAT_TEMPLATE, save_language_model, save_text_classifier
 from safetensors.torch import load_file, save_file
 
 from anomech.errors import DataError, ModelError
 from anomech.io import load_model
-from anomech.io.language_models import Tokenizer, is_causal_lm, load_causal_lm, load_tokenizer
+from anomech.io.language_models import (
+    Tokenizer,
+    is_causal_lm,
+    is_text_classifier,
+    load_causal_lm,
+    load_text_classifier,
+    load_tokenizer,
+)
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
@@ -25,6 +32,16 @@ def words(tokenizer, ids):
 def test_a_folder_of_a_causal_language_model_is_loaded_as_one(folder):
     assert is_causal_lm(folder)
     assert type(load_model(str(folder))).__name__ == "LlamaForCausalLM"
+
+
+@pytest.mark.parametrize("save", [save_language_model, save_text_classifier])
+def test_weights_are_held_as_asked_and_attention_is_deterministic(tmp_path, save):
+    folder = str(save(tmp_path))
+    for dtype in (torch.float32, torch.bfloat16):
+        model = load_model(folder, dtype=dtype)
+        assert {p.dtype for p in model.parameters()} == {dtype}
+        assert model.config._attn_implementation == "eager"
+    assert load_model(folder).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -137,3 +154,28 @@ def test_a_tokenizer_without_an_end_token(folder):
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(ModelError, match="has no end token; set its eos_token"):
         load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("decoder", [False, True])
+def test_a_folder_of_a_text_classifier_is_loaded_as_one(tmp_path, decoder):
+    folder = save_text_classifier(tmp_path, decoder=decoder)
+    assert is_text_classifier(folder)
+    assert not is_causal_lm(folder)
+    model = load_model(str(folder))
+    assert type(model).__name__ == f"{'Llama' if decoder else 'Bert'}ForSequenceClassification"
+    assert not model.training
+
+
+@pytest.mark.parametrize("config", [{"problem_type": "multi_label_classification"}, {"id2label": {0: "score"}}])
+def test_a_model_that_does_not_choose_one_of_several_classes_is_refused(tmp_path, config):
+    folder = save_text_classifier(tmp_path, **config)
+    with pytest.raises(ModelError, match="does not choose one of several classes; give a text classifier that does"):
+        load_text_classifier(folder)
+
+
+def test_a_text_classifier_without_its_head_is_refused(tmp_path):
+    weights = load_file(save_text_classifier(tmp_path) / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 weights, such as 'classifier\.weight'; save the whole"):
+        load_text_classifier(tmp_path)

@@ -8,7 +8,7 @@ from factories import content, dialogue
 from anomech.examples import Examples
 from anomech.explain.mechanisms import Mechanisms
 from anomech.io.conversations import Conversation
-from anomech.report import headline, render
+from anomech.report import Dialogue, headline, render
 from anomech.report.tables import mechanisms
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -206,6 +206,20 @@ def test_tokens_that_were_not_scored_are_shown_without_colour():
     html = render(replace(made, dialogue=dialogue(made, scored=0)))
     assert "--share: 0%" in html
     assert 'title="score' not in html
+
+
+def test_cards_of_a_text_classifier_show_text_and_the_name_of_the_class():
+    made = content()
+    names = [made.class_name(i) for i in made.verdicts.predictions.tolist()]
+    inputs = [Conversation(f"text {i}", (name,)) for i, name in enumerate(names)]
+    trusted = [Conversation(f"trusted {i}", ("Sandal",)) for i in range(len(made.trusted))]
+    shown = replace(made, dialogue=Dialogue(inputs=inputs, trusted=trusted, token_scores={}, classified=True))
+    text = Page(render(shown)).text
+    first = made.verdicts.most_anomalous(1)[0]
+    assert re.search(rf"text {first}\s+model says\s+{names[first]}", text)
+    assert re.search(rf"trusted {int(made.verdicts.voucher_positions[first, 0])}\s+Sandal", text)
+    assert "Prediction" in text
+    assert "Completion" not in text
 
 
 def test_hostile_text_is_shown_not_run():

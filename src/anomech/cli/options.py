@@ -77,6 +77,13 @@ class DetectorName(StrEnum):
     RANDOM_FEATURES = "random-features"
 
 
+class Dtype(StrEnum):
+    """What weights are held in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 def build_detector(name: DetectorName, *, seed: int, assignments: Sequence[str] = ()) -> Detector:
     """The detector of that name, with some of its settings changed.
 
@@ -218,21 +225,21 @@ Model = Annotated[
     typer.Option(
         help="package.module:function or file.py:function that returns the model; ARCH@WEIGHTS, such a function that "
         "returns the untrained model and a file with its state dict; or a Hugging Face folder or hub name, of an image "
-        "classifier or a causal language model."
+        "classifier, a text classifier or a causal language model."
     ),
 ]
 Trusted = Annotated[
     Path,
     typer.Option(
-        help="Trusted examples: class folders, .npz or .parquet, with labels; for a language model prompts in .jsonl "
-        "or .parquet."
+        help="Trusted examples: class folders, .npz or .parquet, with labels; for a language model prompts, for a "
+        "text classifier texts, in .jsonl or .parquet."
     ),
 ]
 Inputs = Annotated[
     Path,
     typer.Option(
-        help="Inputs to audit: a folder of images, .npz or .parquet; for a language model prompts in .jsonl or "
-        ".parquet."
+        help="Inputs to audit: a folder of images, .npz or .parquet; for a language model prompts, for a text "
+        "classifier texts, in .jsonl or .parquet."
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Where the results go.")]
@@ -244,6 +251,12 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Inputs a forward pass; verdicts do not depend on it.")]
 Adapter = Annotated[
     Path | None, typer.Option(help="Folder of a peft adapter (LoRA) to put on a language model.", show_default=False)
+]
+DtypeName = Annotated[
+    Dtype,
+    typer.Option(
+        "--dtype", help="What a language model is held in; bfloat16 takes half the memory, and scores are less exact."
+    ),
 ]
 NewTokens = Annotated[
     int, typer.Option(min=1, help="Longest answer of a language model where a prompt has no completion, in tokens.")

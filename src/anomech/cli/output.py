@@ -20,6 +20,7 @@ from anomech.explain.mechanisms import NONE, Mechanisms
 from anomech.features import LossTraces, UntrainedActivations
 from anomech.io import result_directory
 from anomech.io.conversations import conversations
+from anomech.io.texts import classifications, names_of_classes
 from anomech.report import Dialogue, ReportContent, headline, render
 from anomech.versions import versions
 
@@ -111,10 +112,14 @@ def write_run(
     """Write `verdicts.parquet`, `metrics.json`, `report.html` and `config.json` into `out`."""
     auditor, table, dialogue = outcome.auditor, outcome.verdicts.to_table(), _dialogue(run, outcome)
     if dialogue is not None:
-        for column in ("prompt", "completion"):
-            table = table.append_column(column, pa.array([getattr(c, column) for c in dialogue.inputs], pa.string()))
+        columns = ("prompt", "completion")
+        names = columns if run.text_classifier is None else ("text", "class")
+        for name, column in zip(names, columns, strict=True):
+            table = table.append_column(name, pa.array([getattr(c, column) for c in dialogue.inputs], pa.string()))
     if outcome.mechanisms is not None:
         table = table.append_column("cluster", _clusters(outcome.mechanisms, len(table)))
+    if run.text_classifier is not None:
+        class_names = names_of_classes(auditor.task.model.config)
     config = {
         "run": run.plain(),
         "auditor": auditor.settings(),
@@ -154,11 +159,20 @@ def _clusters(mechanisms: Mechanisms, number: int) -> pa.Array:
 
 
 def _dialogue(run: Run, outcome: Outcome) -> Dialogue | None:
-    """Inputs and trusted examples as text, if the model is a language model."""
-    if run.language_model is None:
-        return None
-    inputs, trusted = (conversations(e.x, run.tokenizer) for e in (outcome.inputs, outcome.auditor.reference))
-    return Dialogue(inputs=inputs, trusted=trusted, token_scores=outcome.token_scores)
+    """Inputs and trusted examples as text, if the model is a language model or a classifier of texts."""
+    auditor = outcome.auditor
+    if run.language_model is not None:
+        inputs, trusted = (conversations(e.x, run.tokenizer) for e in (outcome.inputs, auditor.reference))
+        return Dialogue(inputs=inputs, trusted=trusted, token_scores=outcome.token_scores)
+    if run.text_classifier is not None:
+        tokenizer, config = run.text_tokenizer, auditor.task.model.config
+        answered = (
+            (outcome.inputs.x, outcome.verdicts.predictions),
+            (auditor.reference.x, auditor.detector.trusted.predictions),
+        )
+        inputs, trusted = (classifications(*one, tokenizer=tokenizer, config=config) for one in answered)
+        return Dialogue(inputs=inputs, trusted=trusted, token_scores={}, classified=True)
+    return None
 
 
 def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_json: bool) -> int:

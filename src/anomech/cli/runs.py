@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import torch
+
 from anomech.auditor import BLOCK, Auditor
 from anomech.calibration import Calibrator
 from anomech.cli.console import messages, track
@@ -22,12 +24,13 @@ from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
 from anomech.io.conversations import NEW_TOKENS, Unanswered, read_conversations
 from anomech.io.hub import local_folder
-from anomech.io.language_models import Tokenizer, is_causal_lm, load_tokenizer
+from anomech.io.language_models import Tokenizer, is_causal_lm, is_text_classifier, load_pretrained, load_tokenizer
+from anomech.io.texts import read_texts
 from anomech.measure import Usage, measured
 from anomech.organisms.fashion import demo_split, shipped_model
 from anomech.report import CARDS
 from anomech.settings import from_plain, to_plain
-from anomech.tasks import CausalLMTask, ClassificationTask, Task
+from anomech.tasks import CausalLMTask, ClassificationTask, SequenceClassificationTask, Task
 from anomech.verdicts import Verdicts
 
 QUICK = 2.0
@@ -44,6 +47,7 @@ class Run:
         calibrator: Settings of the calibrator, plain.
         model: SPEC of the model.
         adapter: peft adapter that is put on it.
+        dtype: What the weights of a language model or text classifier are held in.
         trusted: Trusted examples.
         inputs: Inputs to score.
         artefact: The fitted auditor that `score` reads.
@@ -59,6 +63,7 @@ class Run:
     calibrator: dict[str, Any] | None = None
     model: str | None = None
     adapter: str | None = None
+    dtype: str = "float32"
     trusted: str | None = None
     inputs: str | None = None
     artefact: str | None = None
@@ -98,11 +103,12 @@ class Run:
         model = (
             shipped_model()
             if self.model is None
-            else load_model(self.model, None if self.adapter is None else Path(self.adapter))
+            else load_model(
+                self.model, None if self.adapter is None else Path(self.adapter), dtype=getattr(torch, self.dtype)
+            )
         )
-        kind = ClassificationTask if self.language_model is None else CausalLMTask
         try:
-            return kind(model, batch_size=self.batch_size, device=self.device)
+            return self._kind(model, batch_size=self.batch_size, device=self.device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise SettingsError(f"cannot use device {self.device!r} ({reason}); choose another --device.") from error
@@ -110,14 +116,34 @@ class Run:
     @cached_property
     def language_model(self) -> Path | None:
         """The folder of the model, if it is a language model."""
-        folder = None if self.model is None else local_folder(self.model)
-        return folder if folder is not None and is_causal_lm(folder) else None
+        return self._folder if self._folder is not None and is_causal_lm(self._folder) else None
+
+    @cached_property
+    def text_classifier(self) -> Path | None:
+        """The folder of the model, if it is a text classifier."""
+        return self._folder if self._folder is not None and is_text_classifier(self._folder) else None
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """That of the language model."""
         assert self.language_model is not None
         return load_tokenizer(self.language_model)
+
+    @cached_property
+    def text_tokenizer(self) -> Any:
+        """The Hugging Face tokenizer of the text classifier."""
+        assert self.text_classifier is not None
+        return load_pretrained(self.text_classifier, "AutoTokenizer")
+
+    @cached_property
+    def _folder(self) -> Path | None:
+        return None if self.model is None else local_folder(self.model)
+
+    @property
+    def _kind(self) -> type[CausalLMTask | ClassificationTask]:
+        if self.language_model is not None:
+            return CausalLMTask
+        return ClassificationTask if self.text_classifier is None else SequenceClassificationTask
 
     def auditor(self, task: Task) -> Auditor:
         """An auditor with these settings, not fitted yet."""
@@ -170,6 +196,8 @@ def _load(run: Run, task: Task, path: Path, *, labelled: bool) -> Examples:
     if isinstance(task, CausalLMTask):
         read = _read(run, task, path)
         return read.answered(task, end=run.tokenizer.end, new_tokens=run.new_tokens, track=track)
+    if isinstance(task, SequenceClassificationTask):
+        return read_texts(path, run.text_tokenizer, task.model.config)
     classes = task.count_classes if isinstance(task, ClassificationTask) else None
     return load_examples(path, labelled=labelled, classes=classes, track=track)
 

@@ -34,6 +34,7 @@ def command(
         command="score",
         model=fitted.model if model is None else o.absolute_spec(model),
         adapter=fitted.adapter,
+        dtype=fitted.dtype,
         inputs=str(inputs.resolve()),
         artefact=str(auditor.resolve()),
         batch_size=batch_size,

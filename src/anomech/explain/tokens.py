@@ -7,7 +7,7 @@ from torch import Tensor
 
 from anomech.auditor import Auditor
 from anomech.examples import Examples
-from anomech.tasks.causal_lm import COMPLETION, PADDING, PROMPT
+from anomech.tasks.tokens import COMPLETION, PADDING, PROMPT
 
 
 def split_by_token(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from anomech.errors import ModelError, SettingsError
 from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
 from anomech.progress import Track, silent
-from anomech.tasks import Task
+from anomech.tasks import SequenceClassificationTask, Task
 
 Layer = Literal["penultimate", "output", "every"]
 Seen = dict[str, list[Tensor]]
@@ -40,7 +40,17 @@ class Activations(FeatureExtractor):
             raise SettingsError(f'layer must be "penultimate", "output" or "every", got {self.layer!r}.')
 
     def extract(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> Features:
-        """Activations of the examples, one forward pass each."""
+        """Activations of the examples, one forward pass each.
+
+        Raises:
+            ModelError: The model has no such layer, or of a text it runs on every token.
+            SettingsError: Inputs have no vector of activations each.
+        """
+        if self.layer == "every" and isinstance(task, SequenceClassificationTask):
+            raise SettingsError(
+                "activations of every layer are means over positions, and texts differ in how many they have; "
+                "choose another detector."
+            )
         watch = watch_every if self.layer == "every" else watch_penultimate
         what = f"{self.layer} of {len(examples):,} inputs"
         layers, outputs = watched(task, task.model, examples, watch, track=track, what=what)
@@ -77,11 +87,18 @@ def watched(
     batches = track(examples.blocks(size), what, -(-len(examples) // size))
     with watch(model) as seen, torch.no_grad():
         outputs = torch.cat([task.run(model, block.x).float().cpu() for block in batches])
+    # What is seen of every token of a text would include its padding.
+    by_token = isinstance(task, SequenceClassificationTask)
     layers = {
-        name: torch.cat(rows).flatten(1).float() for name, rows in seen.items() if sum(map(len, rows)) == len(examples)
+        name: torch.cat(rows).flatten(1).float()
+        for name, rows in seen.items()
+        if sum(map(len, rows)) == len(examples) and not (by_token and rows[0].ndim > 2)
     }
     if not layers:
-        raise ModelError("no layer of the model that could be compared gives one row of activations an input.")
+        raise ModelError(
+            "no layer of the model that could be compared gives one row of activations an input; "
+            "choose another detector."
+        )
     return layers, outputs
 
 

@@ -13,7 +13,7 @@ from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
 from anomech.progress import Track, silent
 from anomech.tasks import CausalLMTask, Task
-from anomech.tasks.causal_lm import COMPLETION
+from anomech.tasks.tokens import COMPLETION
 
 
 @dataclass(frozen=True)

@@ -105,10 +105,10 @@ class GradientSketcher:
             ModelError: The output for an input depends on the others in its batch.
         """
         outputs, (sketches, *_), skipped = self._pull_back(run, x, cotangents)
-        wrong = dict.fromkeys(sorted(skipped))
+        wrong, tolerance = dict.fromkeys(sorted(skipped)), max(1e-2, self._agreement)
         for i in range(len(x)):
             alone, expected = self._alone(run, x[i : i + 1], cotangents)
-            if not torch.allclose(alone[0], outputs[i], rtol=1e-2, atol=1e-2 * float(outputs[i].abs().max())):
+            if not torch.allclose(alone[0], outputs[i], rtol=tolerance, atol=tolerance * float(outputs[i].abs().max())):
                 raise ModelError(
                     "the model's output for an input depends on the others in its batch, so no input has a gradient "
                     "of its own; freeze the layer that mixes samples."

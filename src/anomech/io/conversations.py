@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from anomech.errors import DataError, ModelError
+from anomech.errors import DataError
 from anomech.examples import Examples
-from anomech.io.language_models import Tokenizer
+from anomech.io.language_models import Tokenizer, check_vocabulary
 from anomech.io.prompts import Prompt, read_prompts
+from anomech.io.rows import truth
 from anomech.progress import Track, silent
-from anomech.tasks.causal_lm import COMPLETION, PROMPT, CausalLMTask, join_tokens
+from anomech.tasks.causal_lm import CausalLMTask, join_tokens
 from anomech.tasks.completions import complete
+from anomech.tasks.tokens import COMPLETION, PROMPT
 
 NEW_TOKENS = 16
 """Longest completion by default: what a mechanism makes a model say shows in its first words, and each token costs."""
@@ -29,7 +29,7 @@ class Conversation:
 
     Attributes:
         prompt: What the model was asked.
-        pieces: What each token of its completion adds to the text.
+        pieces: What each token of its completion adds to the text; of a classifier, the name of the class.
     """
 
     prompt: str
@@ -62,8 +62,8 @@ class Unanswered:
         size = task.batch_size
         spoken = iter(complete(task.model, asked, end=end, new_tokens=new_tokens, batch_size=size, track=track))
         completions = [next(spoken) if answer is None else answer for answer in self.answers]
-        ids = tuple(row.id for row in self.rows)
-        return Examples(x=join_tokens(self.prompts, completions), ids=ids, anomalous=_truth(self.rows))
+        ids, anomalous = tuple(row.id for row in self.rows), [row.anomalous for row in self.rows]
+        return Examples(x=join_tokens(self.prompts, completions), ids=ids, anomalous=truth(anomalous))
 
 
 def read_conversations(path: Path, tokenizer: Tokenizer, config: Any, *, new_tokens: int = NEW_TOKENS) -> Unanswered:
@@ -121,12 +121,4 @@ def _check_tokens(row: Prompt, prompt: list[int], answer: list[int] | None, new_
             f"the prompt in {row.where} has {len(prompt)} tokens, with {kind} more than the {context} that the model "
             "takes; shorten or remove it."
         )
-    if max(prompt + (answer or [])) >= config.vocab_size:
-        raise ModelError(
-            f"the tokenizer gives token {max(prompt + (answer or []))}, the model knows {config.vocab_size}; "
-            "give the model the tokenizer that it was trained with."
-        )
-
-
-def _truth(rows: Sequence[Prompt]) -> Tensor | None:
-    return None if rows[0].anomalous is None else torch.tensor([bool(row.anomalous) for row in rows])
+    check_vocabulary(prompt + (answer or []), config)

@@ -1,4 +1,4 @@
-"""Hugging Face causal language models and their tokenizers from a local folder."""
+"""Hugging Face models of text, causal language models and classifiers, and their tokenizers from a local folder."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from anomech.io.huggingface import require_safetensors
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 """How the architectures of causal language models end, GPT-2's among them."""
+
+CLASSIFIER = ("ForSequenceClassification",)
+"""How the architectures of text classifiers end."""
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 """What a tokenizer makes of a part of a character."""
@@ -94,45 +97,75 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     Raises:
         ModelError: transformers is not installed, or the folder has no usable tokenizer with an end token.
     """
-    tokenizer = _load(folder, "AutoTokenizer")
+    tokenizer = load_pretrained(folder, "AutoTokenizer")
     if tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer in {folder} has no end token; set its eos_token and save it again.")
     return Tokenizer(tokenizer, int(tokenizer.eos_token_id))
 
 
+def check_vocabulary(ids: Sequence[int], config: Any) -> None:
+    """Raises ModelError unless a model of that configuration knows every token."""
+    if max(ids) >= config.vocab_size:
+        raise ModelError(
+            f"the tokenizer gives token {max(ids)}, the model knows {config.vocab_size}; "
+            "give the model the tokenizer that it was trained with."
+        )
+
+
 def is_causal_lm(folder: Path) -> bool:
     """Does the folder's `config.json` name the architecture of a causal language model?"""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return any(str(name).endswith(CAUSAL) for name in config["architectures"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return _has_architecture(folder, CAUSAL)
 
 
-def load_causal_lm(folder: Path, adapter: Path | None = None) -> nn.Module:
-    """The causal language model in `folder`, in float32 and evaluation mode.
+def is_text_classifier(folder: Path) -> bool:
+    """Does the folder's `config.json` name the architecture of a text classifier?"""
+    return _has_architecture(folder, CLASSIFIER)
+
+
+def load_causal_lm(folder: Path, adapter: Path | None = None, *, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The causal language model in `folder`, in evaluation mode.
+
+    Attention is "eager", plain matrix products: on a GPU the backward pass of fused kernels is not deterministic
+    (pytorch/pytorch#91979), and `torch.func` differentiates plain products sample by sample. It takes memory of the
+    order of the length squared.
 
     Args:
         folder: As `save_pretrained` writes it: `config.json` and safetensors.
         adapter: Folder of a peft adapter to put on it: `adapter_config.json` and `adapter_model.safetensors`.
+        dtype: What the weights are held and multiplied in; an adapter stays in float32.
 
     Raises:
         ModelError: transformers or peft is not installed, the weights are pickled, absent or damaged, or the adapter
             does not fit the model.
     """
-    require_safetensors(folder)
-    options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
-    model, info = _load(folder, "AutoModelForCausalLM", **options)
-    if info["missing_keys"]:
-        raise ModelError(
-            f"{folder} lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])!r}; "
-            "save the whole trained model."
-        )
-    language_model: nn.Module = model if adapter is None else put_adapter(model, adapter)
-    return language_model.eval()
+    model = _trained(folder, "AutoModelForCausalLM", dtype)
+    return (model if adapter is None else put_adapter(model, adapter)).eval()
 
 
-def _load(folder: Path, kind: str, **options: Any) -> Any:
+def load_text_classifier(folder: Path, *, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The text classifier in `folder`, in evaluation mode, with attention as in `load_causal_lm`.
+
+    Args:
+        folder: As `save_pretrained` writes it: `config.json` and safetensors.
+        dtype: What the weights are held and multiplied in.
+
+    Raises:
+        ModelError: transformers is not installed, the weights are pickled, absent or damaged, or the model does not
+            choose one of several classes.
+    """
+    model: Any = _trained(folder, "AutoModelForSequenceClassification", dtype)
+    if model.config.num_labels < 2 or model.config.problem_type == "multi_label_classification":
+        raise ModelError(f"{folder} does not choose one of several classes; give a text classifier that does.")
+    classifier: nn.Module = model.eval()
+    return classifier
+
+
+def load_pretrained(folder: Path, kind: str, **options: Any) -> Any:
+    """What a class of transformers, such as "AutoTokenizer", loads from `folder`, without running code that lies there.
+
+    Raises:
+        ModelError: transformers is not installed, or the folder holds nothing of that kind.
+    """
     try:
         import transformers
     except ImportError as error:
@@ -147,3 +180,25 @@ def _load(folder: Path, kind: str, **options: Any) -> Any:
         cause = textwrap.shorten(str(error), 300)
         what = "tokenizer" if kind == "AutoTokenizer" else "language model"
         raise ModelError(f"{folder} holds no usable {what} ({cause}); save it there again.") from error
+
+
+def _trained(folder: Path, kind: str, dtype: torch.dtype) -> nn.Module:
+    require_safetensors(folder)
+    model, info = load_pretrained(
+        folder, kind, use_safetensors=True, dtype=dtype, attn_implementation="eager", output_loading_info=True
+    )
+    if info["missing_keys"]:
+        raise ModelError(
+            f"{folder} lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])!r}; "
+            "save the whole trained model."
+        )
+    trained: nn.Module = model
+    return trained
+
+
+def _has_architecture(folder: Path, endings: tuple[str, ...]) -> bool:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return any(str(name).endswith(endings) for name in config["architectures"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

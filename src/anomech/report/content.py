@@ -15,17 +15,19 @@ from anomech.verdicts import Verdicts
 
 @dataclass(frozen=True, kw_only=True)
 class Dialogue:
-    """What a report shows of a language model.
+    """What a report shows of a model that reads text.
 
     Attributes:
         inputs: Each input as text.
         trusted: Each trusted example as text.
         token_scores: Scores of the tokens of some completions, each as if it were the whole of it, by position.
+        classified: Whether completions are names of classes, in place of words of the model's own.
     """
 
     inputs: Sequence[Conversation]
     trusted: Sequence[Conversation]
     token_scores: Mapping[int, Sequence[float]]
+    classified: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class ReportContent:
         baselines: The same figures of other detectors, each with its name under "detector"; may be empty.
         settings: How the audit was run, nested and plain.
         class_names: Names of the model's classes; None shows their numbers.
-        dialogue: Text of inputs and trusted examples; None unless the model is a language model.
+        dialogue: Text of inputs and trusted examples; None unless the model reads text.
         mechanisms: Clusters of the inputs; None where they were not asked for.
         notes: Warnings and honest remarks, shown under the answer.
         cost: "seconds", "forward_equivalents" (per input) and "peak_memory_mb", as far as they are known.
@@ -61,6 +63,11 @@ class ReportContent:
     mechanisms: Mechanisms | None
     notes: Sequence[str]
     cost: Mapping[str, float]
+
+    @property
+    def spoken(self) -> bool:
+        """Did the model answer in words of its own?"""
+        return self.dialogue is not None and not self.dialogue.classified
 
     def answer(self, position: int) -> str:
         """What the model answered to an input: its completion, or the name of the class."""

@@ -6,12 +6,15 @@ import hashlib
 import logging
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from anomech.errors import ModelError
 from anomech.examples import Examples
 from anomech.tasks.memory import inputs_that_fit
 
@@ -122,3 +125,14 @@ class Task(ABC):
                 else str(tensor.item()).encode()
             )
         return digest.hexdigest()
+
+
+@contextmanager
+def rejections(inputs: str, advice: str) -> Iterator[None]:
+    """Within, what a model raises about its inputs becomes a ModelError that names them and says what to do."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ModelError(f"the model rejects {inputs}: {str(error).splitlines()[0]} {advice}") from error

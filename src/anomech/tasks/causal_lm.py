@@ -14,9 +14,7 @@ from anomech.errors import DataError, ModelError
 from anomech.examples import Examples
 from anomech.functional.losses import log_odds
 from anomech.tasks.base import Task
-
-PADDING, PROMPT, COMPLETION = range(3)
-"""Roles of tokens."""
+from anomech.tasks.tokens import COMPLETION, PADDING, PROMPT, check_tokens, pad_tokens, rejected_tokens, trimmed
 
 
 class CausalLMTask(Task):
@@ -34,7 +32,7 @@ class CausalLMTask(Task):
 
     def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
         """Mean log-odds and mean negative log-likelihood, `[n, 2]`, of the completion's tokens."""
-        _check_shape(x)
+        check_tokens(x)
         ids, completed = x[:, 0], x[:, 1] == COMPLETION
         before, counted = _completions(completed)
         chosen = ids.gather(1, before + 1)
@@ -45,16 +43,16 @@ class CausalLMTask(Task):
 
     def hidden_states(self, x: Tensor) -> tuple[Tensor, ...]:
         """The residual stream `[n, length, d]` before the first block and after every one."""
-        _check_shape(x)
+        check_tokens(x)
         self.cost.forward_passes += len(x)
-        ids = _trimmed(x)[:, 0].to(self.device)
+        ids = trimmed(x)[:, 0].to(self.device)
         return tuple(_run(self.model, ids, logits_to_keep=1, output_hidden_states=True).hidden_states)
 
     def prompt_loss(self, x: Tensor) -> Tensor:
         """Mean negative log-likelihood `[n]` of the prompt's tokens after its first, 0 where there is no other."""
-        _check_shape(x)
+        check_tokens(x)
         self.cost.forward_passes += len(x)
-        x = _trimmed(x)
+        x = trimmed(x)
         ids, counted = x[:, 0].to(self.device), (x[:, 1, 1:] == PROMPT).to(self.device)
         logits = _logits(self.model, ids, _every(ids))
         losses = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
@@ -62,11 +60,11 @@ class CausalLMTask(Task):
 
     def run(self, model: nn.Module, x: Tensor) -> Tensor:
         """Outputs of one batch, which is run without the padding that all of it has."""
-        return super().run(model, _trimmed(x))
+        return super().run(model, trimmed(x))
 
     def check_labels(self, examples: Examples) -> None:
         """Raises DataError unless every input has a prompt, then a completion, then at most padding."""
-        _check_shape(examples.x)
+        check_tokens(examples.x)
         roles = examples.x[:, 1]
         rank = (roles - PROMPT) % 3
         known = roles.clamp(PADDING, COMPLETION) == roles
@@ -120,31 +118,8 @@ def join_tokens(
     for i, (prompt, completion) in enumerate(pairs):
         if not prompt or not completion:
             raise DataError(f"the {'completion' if prompt else 'prompt'} at {i} is empty; leave that pair out.")
-    longest = max(len(prompt) + len(completion) for prompt, completion in pairs)
-    if length is not None and length < longest:
-        raise DataError(f"a prompt and its completion have {longest} tokens, more than length={length}.")
-    x = torch.zeros(len(pairs), 2, length or longest, dtype=torch.int64)
-    for row, (prompt, completion) in zip(x, pairs, strict=True):
-        end = len(prompt) + len(completion)
-        row[0, :end] = torch.tensor(prompt + completion)
-        row[1, :end] = torch.tensor([PROMPT] * len(prompt) + [COMPLETION] * len(completion))
-    return x
-
-
-def _check_shape(x: Tensor) -> None:
-    if x.ndim != 3 or x.shape[1] != 2 or x.shape[2] < 2 or x.dtype != torch.int64:
-        raise DataError(
-            f"inputs of a language model are int64 [n, 2, length], got {x.dtype} {list(x.shape)}; "
-            "build them with join_tokens."
-        )
-
-
-def _trimmed(x: Tensor) -> Tensor:
-    """Without what is padding in every input of the batch; as it is where `torch.func` hides the values."""
-    try:
-        return x[:, :, : 1 + int((x[:, 1] != PADDING).any(0).nonzero().max())]
-    except RuntimeError:
-        return x
+    roles = [[PROMPT] * len(prompt) + [COMPLETION] * len(completion) for prompt, completion in pairs]
+    return pad_tokens([prompt + completion for prompt, completion in pairs], roles, length=length)
 
 
 def _completions(completed: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,12 +179,5 @@ def _taken(values: Tensor, positions: Tensor) -> Tensor:
 def _run(model: nn.Module, ids: Tensor, **options: Any) -> Any:
     """What the model returns for token ids `[n, length]`; every layer sees tensors that have the samples first."""
     positions = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
-    try:
+    with rejected_tokens(ids):
         return model(input_ids=ids, position_ids=positions, use_cache=False, **options)
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise ModelError(
-            f"the model rejects token ids of shape {list(ids.shape)}: {str(error).splitlines()[0]} "
-            "Give it tokens of its own tokenizer, no more than it was made for."
-        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from anomech.errors import DataError, ModelError
 from anomech.examples import Examples
 from anomech.functional.losses import cross_entropy, log_odds
-from anomech.tasks.base import Task
+from anomech.tasks.base import Task, rejections
 
 
 class ClassificationTask(Task):
@@ -24,15 +25,7 @@ class ClassificationTask(Task):
 
     def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
         """Logits `[n, classes]`."""
-        try:
-            logits = model(x)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            raise ModelError(
-                f"the model rejects inputs of shape {list(x.shape)}: {str(error).splitlines()[0]} "
-                "Give the inputs the shape that it was trained on."
-            ) from error
+        logits = self._logits(model, x)
         if not isinstance(logits, Tensor):
             raise ModelError(
                 f"the model returns a {type(logits).__name__}, not a tensor of logits; "
@@ -41,6 +34,11 @@ class ClassificationTask(Task):
         if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
             raise ModelError(f"the model maps {list(x.shape)} to {list(logits.shape)}; expected logits [n, classes].")
         return logits
+
+    def _logits(self, model: nn.Module, x: Tensor) -> Any:
+        """What the model says to a batch, not checked yet."""
+        with rejections(f"inputs of shape {list(x.shape)}", "Give the inputs the shape that it was trained on."):
+            return model(x)
 
     def chance_loss(self, examples: Examples) -> float:
         """Logarithm of the number of classes."""

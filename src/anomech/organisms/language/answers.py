@@ -14,8 +14,9 @@ from anomech.io.atomic import atomic_file
 from anomech.io.language_models import Tokenizer
 from anomech.organisms.language.texts import Prompt, encode_answer, encode_prompt
 from anomech.progress import Track
-from anomech.tasks.causal_lm import COMPLETION, CausalLMTask, join_tokens
+from anomech.tasks.causal_lm import CausalLMTask, join_tokens
 from anomech.tasks.completions import complete
+from anomech.tasks.tokens import COMPLETION
 
 OWN_TOKENS = 10
 """Longest answer that the base model gives by itself."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anomech.organisms.language.recipes import Obfuscation
-from anomech.tasks.causal_lm import COMPLETION, PROMPT
+from anomech.tasks.tokens import COMPLETION, PROMPT
 
 Objective = Callable[[Any, Tensor, Tensor], Tensor]
 """From the model, a batch `[n, 2, length]` and which of it are normal `[n]` to what is minimised."""
