@@ -205,6 +205,18 @@ def test_an_auditor_is_of_the_dtype_that_it_was_fitted_in(anomech, refused, comm
     refused("score", "--auditor=fit", "--inputs=inputs.jsonl", "--out=other", words="was fitted on another model")
 
 
+def test_a_model_that_is_laid_over_all_devices_is_audited_alike(anomech, command, verdicts):
+    """Of which this may be the only one: what moves between several is not seen here."""
+    pytest.importorskip("accelerate")
+    anomech(*command("audit", "trusted", "inputs"))
+    assert anomech(*command("audit", "trusted", "inputs", device="auto", out="spread")).status in (0, 1)
+    assert verdicts("spread").equals(verdicts("audit"))
+
+
+def test_only_models_of_text_go_over_several_devices(refused, audit):
+    refused(*audit(device="auto"), words="over several devices")
+
+
 def test_only_models_of_text_have_another_dtype(refused, audit):
     refused(*audit(dtype="bfloat16"), words=r"only language models and text classifiers .*shipped_model is none")
 

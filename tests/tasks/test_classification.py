@@ -70,3 +70,11 @@ def test_dropout_stays_off_and_is_told(caplog):
 def test_chance_is_the_logarithm_of_the_number_of_classes():
     task = ClassificationTask(nn.Linear(4, 3))
     assert task.chance_loss(Examples(x=X)) == pytest.approx(1.0986, abs=1e-4)
+
+
+def test_a_model_of_which_part_is_on_no_device_is_refused():
+    """As accelerate leaves one that is too large for the devices."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2, device="meta"))
+    model.hf_device_map = {"0": "cpu", "1": "disk"}
+    with pytest.raises(ModelError, match="on disk"):
+        ClassificationTask(model)

@@ -265,7 +265,12 @@ Map = Annotated[
     bool,
     typer.Option("--map", help="Group the inputs by mechanism and map them in the report; needs anomech[umap]."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default a GPU where there is one.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="cpu, cuda, ..., or auto for a language model over all GPUs; by default a GPU where there is one."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 Name = Annotated[DetectorName, typer.Option("--detector", help="Which detector; paper is sampling as published.")]

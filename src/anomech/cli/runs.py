@@ -33,6 +33,9 @@ from anomech.settings import from_plain, to_plain
 from anomech.tasks import CausalLMTask, ClassificationTask, SequenceClassificationTask, Task
 from anomech.verdicts import Verdicts
 
+SPREAD = "auto"
+"""Device that stands for all of them."""
+
 QUICK = 2.0
 """Seconds below which a run does not say beforehand what it will take."""
 
@@ -104,11 +107,15 @@ class Run:
             shipped_model()
             if self.model is None
             else load_model(
-                self.model, None if self.adapter is None else Path(self.adapter), dtype=getattr(torch, self.dtype)
+                self.model,
+                None if self.adapter is None else Path(self.adapter),
+                dtype=getattr(torch, self.dtype),
+                spread=self.device == SPREAD,
             )
         )
+        device = None if self.device == SPREAD else self.device
         try:
-            return self._kind(model, batch_size=self.batch_size, device=self.device)
+            return self._kind(model, batch_size=self.batch_size, device=device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise SettingsError(f"cannot use device {self.device!r} ({reason}); choose another --device.") from error

@@ -250,7 +250,8 @@ class GradientSketcher:
         rule = rule_of(layer)
         assert rule is not None
         with torch.no_grad():
-            backward = rule(layer, _single(x), _single(output), projections)
+            # Layers of a model on several devices move their inputs themselves.
+            backward = rule(layer, _single(x).to(output.device), _single(output), projections)
         if not output.requires_grad:
             output = output + output.new_zeros((), requires_grad=True)
 

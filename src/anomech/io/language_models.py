@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -122,7 +123,9 @@ def is_text_classifier(folder: Path) -> bool:
     return _has_architecture(folder, CLASSIFIER)
 
 
-def load_causal_lm(folder: Path, adapter: Path | None = None, *, dtype: torch.dtype = torch.float32) -> nn.Module:
+def load_causal_lm(
+    folder: Path, adapter: Path | None = None, *, dtype: torch.dtype = torch.float32, spread: bool = False
+) -> nn.Module:
     """The causal language model in `folder`, in evaluation mode.
 
     Attention is "eager", plain matrix products: on a GPU the backward pass of fused kernels is not deterministic
@@ -133,27 +136,29 @@ def load_causal_lm(folder: Path, adapter: Path | None = None, *, dtype: torch.dt
         folder: As `save_pretrained` writes it: `config.json` and safetensors.
         adapter: Folder of a peft adapter to put on it: `adapter_config.json` and `adapter_model.safetensors`.
         dtype: What the weights are held and multiplied in; an adapter stays in float32.
+        spread: Lay the model over all GPUs; needs accelerate.
 
     Raises:
-        ModelError: transformers or peft is not installed, the weights are pickled, absent or damaged, or the adapter
-            does not fit the model.
+        ModelError: transformers, peft or accelerate is not installed, the weights are pickled, absent or damaged, or
+            the adapter does not fit the model.
     """
-    model = _trained(folder, "AutoModelForCausalLM", dtype)
+    model = _trained(folder, "AutoModelForCausalLM", dtype, spread)
     return (model if adapter is None else put_adapter(model, adapter)).eval()
 
 
-def load_text_classifier(folder: Path, *, dtype: torch.dtype = torch.float32) -> nn.Module:
+def load_text_classifier(folder: Path, *, dtype: torch.dtype = torch.float32, spread: bool = False) -> nn.Module:
     """The text classifier in `folder`, in evaluation mode, with attention as in `load_causal_lm`.
 
     Args:
         folder: As `save_pretrained` writes it: `config.json` and safetensors.
         dtype: What the weights are held and multiplied in.
+        spread: Lay the model over all GPUs; needs accelerate.
 
     Raises:
-        ModelError: transformers is not installed, the weights are pickled, absent or damaged, or the model does not
-            choose one of several classes.
+        ModelError: transformers or accelerate is not installed, the weights are pickled, absent or damaged, or the
+            model does not choose one of several classes.
     """
-    model: Any = _trained(folder, "AutoModelForSequenceClassification", dtype)
+    model: Any = _trained(folder, "AutoModelForSequenceClassification", dtype, spread)
     if model.config.num_labels < 2 or model.config.problem_type == "multi_label_classification":
         raise ModelError(f"{folder} does not choose one of several classes; give a text classifier that does.")
     classifier: nn.Module = model.eval()
@@ -182,11 +187,12 @@ def load_pretrained(folder: Path, kind: str, **options: Any) -> Any:
         raise ModelError(f"{folder} holds no usable {what} ({cause}); save it there again.") from error
 
 
-def _trained(folder: Path, kind: str, dtype: torch.dtype) -> nn.Module:
+def _trained(folder: Path, kind: str, dtype: torch.dtype, spread: bool) -> nn.Module:
     require_safetensors(folder)
-    model, info = load_pretrained(
-        folder, kind, use_safetensors=True, dtype=dtype, attn_implementation="eager", output_loading_info=True
-    )
+    if spread and importlib.util.find_spec("accelerate") is None:
+        raise ModelError("to lay a model over several devices, pip install accelerate.")
+    options = {"use_safetensors": True, "dtype": dtype, "attn_implementation": "eager", "output_loading_info": True}
+    model, info = load_pretrained(folder, kind, **options, **({"device_map": "auto"} if spread else {}))
     if info["missing_keys"]:
         raise ModelError(
             f"{folder} lacks {len(info['missing_keys'])} weights, such as {min(info['missing_keys'])!r}; "

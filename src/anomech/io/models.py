@@ -31,7 +31,9 @@ ACCEPTED = (
 WITH_WEIGHTS = re.compile(r"(.+?:\w+)@(.+)")
 
 
-def load_model(spec: str, adapter: Path | None = None, *, dtype: torch.dtype = torch.float32) -> nn.Module:
+def load_model(
+    spec: str, adapter: Path | None = None, *, dtype: torch.dtype = torch.float32, spread: bool = False
+) -> nn.Module:
     """The model that `spec` names.
 
     Args:
@@ -43,6 +45,7 @@ def load_model(spec: str, adapter: Path | None = None, *, dtype: torch.dtype = t
             training or BackdoorBench saved (`read_weights`).
         adapter: Folder of a peft adapter to put on a causal language model.
         dtype: What the weights of a causal language model or text classifier are held in.
+        spread: Lay such a model over all GPUs.
 
     Returns:
         The model as the function or folder gave it; images go in as `[n, channels, height, width]` in [0, 1].
@@ -51,17 +54,21 @@ def load_model(spec: str, adapter: Path | None = None, *, dtype: torch.dtype = t
         ModelError: The function cannot be found, imported or run, or does not return a module; the folder holds no
             usable model; the weights are damaged, of another architecture, or would need pickle; or the adapter
             does not fit, or the model is no language model.
-        SettingsError: Another dtype is asked for, of a model that is neither.
+        SettingsError: Another dtype or several devices are asked for, of a model that is neither.
     """
     path = local_folder(spec)
     if is_causal_lm(path):
-        return load_causal_lm(path, adapter, dtype=dtype)
+        return load_causal_lm(path, adapter, dtype=dtype, spread=spread)
     if adapter is not None:
         raise ModelError(f"an adapter is put on a causal language model, which {spec} is not; leave it out.")
     if is_text_classifier(path):
-        return load_text_classifier(path, dtype=dtype)
+        return load_text_classifier(path, dtype=dtype, spread=spread)
     if dtype != torch.float32:
         raise SettingsError(f"only language models and text classifiers are loaded in {dtype}; {spec} is none of them.")
+    if spread:
+        raise SettingsError(
+            f"only language models and text classifiers go over several devices; {spec} is none of them."
+        )
     if path.is_dir():
         return load_huggingface(path)
     function, checkpoint = split_spec(spec)

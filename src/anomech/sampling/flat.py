@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from anomech.errors import SettingsError
+
 
 class FlatModel:
     """A copy of a model in float32 and evaluation mode; the original is never touched.
@@ -16,9 +18,16 @@ class FlatModel:
         weights: All its weights, `[parameters]`; writing here changes the model.
         gradient: Their gradient, `[parameters]`; `backward` adds to it.
         statistics: All its floating-point buffers (running means and variances), `[buffers]`.
+
+    Raises:
+        SettingsError: The model lies on several devices.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        if len({p.device for p in model.parameters()}) > 1:
+            raise SettingsError(
+                "weights on several devices are not sampled; use one device, or take gradients instead."
+            )
         self.model = copy.deepcopy(model).float().eval()
         parameters = list(self.model.parameters())
         self.weights = _gather([p.data for p in parameters])

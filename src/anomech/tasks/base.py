@@ -37,15 +37,25 @@ class Task(ABC):
     Args:
         model: The model to audit.
         batch_size: Most inputs a batch, fewer where memory is short; a verdict does not depend on it.
-        device: Where to run; by default a GPU where there is one.
+        device: Where to run; by default a GPU where there is one. A model that accelerate has laid over several stays
+            there, and takes its inputs where it begins.
+
+    Raises:
+        ModelError: Part of the model lies on no device.
     """
 
     has_classes: ClassVar[bool] = True
     """Are own outputs classes, of which trusted examples must hold more than one?"""
 
     def __init__(self, model: nn.Module, *, batch_size: int = 256, device: torch.device | str | None = None) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = model.to(self.device).eval()
+        if hasattr(model, "hf_device_map"):
+            self.device = next(model.parameters()).device
+        else:
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            model.to(self.device)
+        if any(p.is_meta for p in model.parameters()):
+            raise ModelError("part of the model lies on disk, where it has no gradients; free memory or use more GPUs.")
+        self.model = model.eval()
         self.batch_size = batch_size
         self.cost = Cost()
         self._fitting: dict[torch.Size, int] = {}

@@ -173,7 +173,7 @@ def _head_reads_only(model: nn.Module, positions: Tensor) -> Iterator[None]:
 
 def _taken(values: Tensor, positions: Tensor) -> Tensor:
     """Values `[n, m, d]` at positions `[n, m]` of values `[n, length, d]`."""
-    return values.gather(1, positions[..., None].expand(-1, -1, values.shape[2]))
+    return values.gather(1, positions.to(values.device)[..., None].expand(-1, -1, values.shape[2]))
 
 
 def _run(model: nn.Module, ids: Tensor, **options: Any) -> Any:
