@@ -84,7 +84,7 @@ def test_what_cannot_be_used_is_named_with_its_place(write, lines, words):
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
-    with pytest.raises(DataError, match=re.escape("no such file; give a .jsonl or .parquet file with a column")):
+    with pytest.raises(DataError, match=re.escape("no such file; give a .jsonl or .parquet file, or the folder of a dataset, with a column")):
         read_prompts(tmp_path / "missing.jsonl")
     for name, words in {"p.npz": "type '.npz' hold no prompts", "p.parquet": "not parquet", "p.jsonl": "UTF-8"}.items():
         (tmp_path / name).write_bytes(b'{"prompt": "\xff"}')

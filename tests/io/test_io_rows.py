@@ -1,5 +1,7 @@
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from anomech.errors import DataError
@@ -33,6 +35,40 @@ def test_rows_keep_their_columns_place_and_name(write):
 def test_messages_name_the_column(write, rows, words):
     with pytest.raises(DataError, match=words):
         read_rows(write(*rows), "verse", ["metre"])
+
+
+def save_arrow(folder, name, rows):
+    """As `datasets.Dataset.save_to_disk` does."""
+    table = pa.Table.from_pylist(rows)
+    with pa.OSFile(str(folder / name), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+
+
+def save_parquet(folder, name, rows):
+    pq.write_table(pa.Table.from_pylist(rows), folder / name)
+
+
+@pytest.mark.parametrize(("save", "ending"), [(save_arrow, "arrow"), (save_parquet, "parquet")])
+def test_the_parts_of_a_dataset_are_one(tmp_path, save, ending):
+    save(tmp_path, f"data-00001-of-00002.{ending}", [{"verse": "c"}])
+    save(tmp_path, f"data-00000-of-00002.{ending}", [{"verse": "a"}, {"verse": "b"}])
+    (tmp_path / "state.json").write_text("{}")
+    rows = read_rows(tmp_path, "verse", [])
+    assert [(row.text("verse"), row.id) for row in rows] == [("a", "0"), ("b", "1"), ("c", "2")]
+    assert rows[2].where == f"row 0 of data-00001-of-00002.{ending}"
+
+
+def test_a_folder_of_splits_is_not_guessed_at(tmp_path):
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match="name the folder of one split"):
+        read_rows(tmp_path, "verse", [])
+
+
+def test_a_truncated_part_is_named(tmp_path):
+    save_arrow(tmp_path, "data.arrow", [{"verse": "a"}])
+    (tmp_path / "data.arrow").write_bytes((tmp_path / "data.arrow").read_bytes()[:40])
+    with pytest.raises(DataError, match=r"data\.arrow is truncated"):
+        read_rows(tmp_path, "verse", [])
 
 
 def test_the_truth_is_known_of_all_or_of_none():

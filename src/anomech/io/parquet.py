@@ -36,6 +36,19 @@ def read_parquet(path: Path, *, side: int | None = None) -> Examples:
     return assemble(x, {COLUMNS[name]: table.column(name).to_numpy() for name in present})
 
 
+def read_arrow(path: Path) -> pa.Table:
+    """All columns of an `.arrow` file, as the datasets library keeps them.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+            return stream.read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path.name} is truncated or not arrow ({error}); save the dataset again.") from error
+
+
 def read_table(path: Path) -> pa.Table:
     """All columns of a `.parquet` file.
 
@@ -46,7 +59,7 @@ def read_table(path: Path) -> pa.Table:
         with pq.ParquetFile(path) as file:
             return file.read()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"the file is truncated or not parquet ({error}); write or download it again.") from error
+        raise DataError(f"{path.name} is truncated or not parquet ({error}); write or download it again.") from error
 
 
 def _image_column(schema: pa.Schema) -> str:

@@ -31,7 +31,7 @@ class Prompt:
 
 
 def read_prompts(path: Path) -> list[Prompt]:
-    """The rows of a file.
+    """The rows of what `read_rows` takes.
 
     Columns are `prompt`, text or a list of chat messages, each with a `role` and `content`; and, all optional,
     `completion` (text; may be missing in some rows), `id` and `anomalous` (bool).

@@ -1,4 +1,4 @@
-"""Rows of text from JSONL and Parquet files."""
+"""Rows of text from JSONL and Parquet files, and from folders of Hugging Face datasets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anomech.errors import DataError
-from anomech.io.parquet import read_table
+from anomech.io.parquet import read_arrow, read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,9 @@ def read_rows(path: Path, column: str, others: Sequence[str]) -> list[Row]:
     """The rows of a file.
 
     Args:
-        path: `.jsonl` or `.parquet`. It may have the columns `id`, and in every row or none `anomalous` (bool).
+        path: `.jsonl`, `.parquet`, or the folder of one split of a Hugging Face dataset, with the `.arrow` files of
+            `save_to_disk` or the `.parquet` files of the hub. It may have the columns `id`, and in every row or none
+            `anomalous` (bool).
         column: The column that matters, and the singular of what it holds.
         others: Further columns that there may be.
 
@@ -53,14 +55,14 @@ def read_rows(path: Path, column: str, others: Sequence[str]) -> list[Row]:
         DataError: The file is missing, damaged, of another kind or empty, a column is unknown, `id` or `anomalous` of
             the wrong type or not in every row, or an id occurs twice.
     """
-    accepted = f"a .jsonl or .parquet file with a column `{column}`"
+    accepted = f"a .jsonl or .parquet file, or the folder of a dataset, with a column `{column}`"
     readers = {".jsonl": _json_lines, ".parquet": _parquet_rows}
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"no such file; give {accepted}.")
-    if path.suffix.lower() not in readers:
+    if path.is_file() and path.suffix.lower() not in readers:
         raise DataError(f"files of type {path.suffix!r} hold no {column}s for a language model; give {accepted}.")
     columns = (column, *others, "id", "anomalous")
-    found = readers[path.suffix.lower()](path)
+    found = _dataset_rows(path) if path.is_dir() else readers[path.suffix.lower()](path)
     rows = [_row(where, str(i), values, columns) for i, (where, values) in enumerate(found)]
     if not rows:
         raise DataError(f"no {column}s; at least one is needed.")
@@ -111,6 +113,17 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
     for number, row in enumerate(read_table(path).to_pylist()):
         yield f"row {number}", row
+
+
+def _dataset_rows(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Of the parts of one split, in the order of their names."""
+    parts = [(path, read_arrow) for path in sorted(folder.glob("*.arrow"))]
+    parts = parts or [(path, read_table) for path in sorted(folder.glob("*.parquet"))]
+    if not parts:
+        raise DataError("the folder holds no .arrow or .parquet files; name the folder of one split of a dataset.")
+    for path, read in parts:
+        for number, row in enumerate(read(path).to_pylist()):
+            yield f"row {number} of {path.name}", row
 
 
 def _row(where: str, name: str, values: Any, columns: Sequence[str]) -> Row:
