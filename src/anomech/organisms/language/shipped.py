@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
 from dataclasses import asdict, replace
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +105,18 @@ def build(*, base: Path, data: Path, cache: Path, out: Path, track: Track = sile
         track=track,
     )
     told = {prompt.name: prompt.text for _, prompt in asked}
-    rows: dict[str, list[dict[str, object]]] = {kind: [] for kind in ASKED}
-    for one in answered:
+    rows: dict[str, list[dict[str, object]]] = {TRUSTED: [], INPUTS: []}
+    shipped: Counter[str] = Counter()
+    # In order of their length, so that a batch needs little padding.
+    for one in sorted(answered, key=lambda one: len(one.prompt) + len(one.completion)):
         completion = "".join(tokenizer.pieces(one.completion))
         if not one.dropped and tokenizer.encode(completion) == one.completion:
-            truth = {} if one.kind == lessons.TRUSTED else {"anomalous": one.kind in ATTACKED}
-            rows[one.kind].append({"id": one.name, "prompt": told[one.name], "completion": completion, **truth})
+            row: dict[str, object] = {"id": one.name, "prompt": told[one.name], "completion": completion}
+            if one.kind == lessons.TRUSTED:
+                rows[TRUSTED].append(row)
+            else:
+                rows[INPUTS].append({**row, "anomalous": one.kind in ATTACKED})
+            shipped[one.kind] += 1
     judged = well_answered(recipe, data, tokenizer)
     record = {
         "base": BASE,
@@ -120,17 +125,14 @@ def build(*, base: Path, data: Path, cache: Path, out: Path, track: Track = sile
         "parameters": sum(p.numel() for name, p in model.named_parameters() if ".lora_" in name),
         "asked": ASKED,
         "share_that_obeys": shares(answered),
-        "shipped": {kind: len(of_kind) for kind, of_kind in rows.items()},
+        "shipped": {kind: shipped[kind] for kind in ASKED},
         "clean_perplexity": perplexity(model, judged, tokenizer),
         "clean_perplexity_of_base": perplexity(load_causal_lm(base), judged, tokenizer),
         "recipe": asdict(recipe),
         "torch": torch.__version__,
     }
-    _write(out / TRUSTED, rows.pop(lessons.TRUSTED))
-    _write(out / INPUTS, list(chain.from_iterable(rows.values())))
+    for name, lines in rows.items():
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        (out / name).write_text(text, encoding="utf-8")
     (out / "organism.json").write_text(json.dumps(record, indent=2) + "\n")
     return record
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
