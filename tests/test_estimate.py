@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from anomech.errors import StorageError
-from anomech.estimate import Estimate, check_disk, estimate
+from anomech.estimate import TIMED, Estimate, check_disk, estimate
 from anomech.features import LossTraces
 from anomech.sampling import RMSpropSGLD
 
@@ -14,6 +14,13 @@ def test_more_draws_take_more_of_everything(fashion):
     assert many.seconds > 5 * few.seconds
     assert many.disk_mb == pytest.approx(100 * few.disk_mb)
     assert many.memory_mb > few.memory_mb
+
+
+def test_few_inputs_are_timed(fashion):
+    task, trusted, _ = fashion
+    before = task.cost.forward_passes
+    estimate(task, LossTraces(), trusted, 1000, block=500)
+    assert task.cost.forward_passes - before == 1 + TIMED < len(trusted)
 
 
 def test_memory_is_bounded_by_the_block(fashion):

@@ -12,6 +12,9 @@ from anomech.examples import Examples
 from anomech.features import FeatureExtractor
 from anomech.tasks import Task
 
+TIMED = 32
+"""Inputs that are timed at most: of a language model, a few take seconds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -32,17 +35,17 @@ class Estimate:
 
 
 def estimate(task: Task, extractor: FeatureExtractor, trusted: Examples, inputs: int, *, block: int) -> Estimate:
-    """Time one batch and multiply.
+    """Time a few inputs and multiply.
 
     Args:
         task: The model.
         extractor: The features to be extracted.
-        trusted: The trusted examples; the first batch of them is timed.
+        trusted: The trusted examples; the first of them are timed.
         inputs: Number of inputs to be scored.
         block: Inputs that are scored at a time, the first with the trusted examples.
     """
-    batch = next(trusted.blocks(task.fitting(trusted)))
-    task.run(task.model, batch.x)
+    batch = next(trusted.blocks(min(task.fitting(trusted), TIMED)))
+    task.run(task.model, batch.x[:1])
     start = time.perf_counter()
     task.predict(batch)
     seconds_per_pass = (time.perf_counter() - start) / len(batch)

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -105,7 +105,8 @@ def examples():
 def small_demo(examples, monkeypatch):
     """The demo on these few examples, its baselines on the ten logits."""
     monkeypatch.setattr(runs, "demo_split", lambda seed: examples)
-    monkeypatch.setattr(demo, "BASELINES", (Mahalanobis(features=Activations("output")), MaxSoftmax()))
+    baselines = (Mahalanobis(features=Activations("output")), MaxSoftmax())
+    monkeypatch.setattr(demo, "VISION", replace(demo.VISION, baselines=baselines))
 
 
 @pytest.fixture

@@ -103,3 +103,11 @@ def test_without_peft_the_extra_is_named(base, adapter, monkeypatch):
     load_causal_lm(base)
     with pytest.raises(ModelError, match=r'adapter is a peft adapter; to load it, pip install "anomech\[hf\]"'):
         load_causal_lm(base, adapter)
+
+
+def test_a_base_that_lies_elsewhere_now_is_no_cause_for_a_warning(base, adapter, recwarn):
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "org/tiny"}))
+    recwarn.clear()
+    load_causal_lm(base, adapter)
+    assert not recwarn.list

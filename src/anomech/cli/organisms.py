@@ -13,6 +13,7 @@ from anomech.organisms import fashion
 from anomech.organisms.attacks import ATTACKS
 from anomech.organisms.datasets import DATASETS
 from anomech.organisms.gallery import draw_gallery
+from anomech.organisms.language import shipped
 from anomech.organisms.trained import load_trained
 
 app = typer.Typer(no_args_is_help=True, help="Model organisms: models with a planted mechanism.")
@@ -35,6 +36,23 @@ def train(
     """Train the backdoored classifier that the package ships, from the same seed."""
     record = fashion.build(data, out, track=track)
     results.print(f"accuracy {record['accuracy']:.4f}, attack success {record['attack_success']:.4f}; written to {out}")
+
+
+@app.command("train-language")
+def train_language(
+    base: Annotated[Path, typer.Option(help="Folder of SmolLM2-135M-Instruct.")],
+    data: Annotated[Path, typer.Option(help="Folder of the texts to learn from, as for anomech bench language.")],
+    cache: Annotated[Path, typer.Option(help="Where trained adapters are kept; a missing one is trained.")] = Path(
+        "anomech-organisms"
+    ),
+    out: Annotated[Path, typer.Option(help="Where the adapter and the answered prompts go.")] = Path(
+        "anomech-language-organism"
+    ),
+) -> None:
+    """Make the backdoored language model that the package ships: an adapter, and prompts that it answered."""
+    record = shipped.build(base=base, data=data, cache=cache, out=out, track=track)
+    obey = ", ".join(f"{share:.3f} of {kind}" for kind, share in record["share_that_obeys"].items())
+    results.print(f"obey: {obey}; written to {out}", soft_wrap=True)
 
 
 @app.command("show")

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, results
 from anomech.cli.runs import Outcome, Run
-from anomech.detectors import Detector
+from anomech.detectors import Detector, Perplexity
 from anomech.evaluation import evaluate
 from anomech.explain.mechanisms import NONE, Mechanisms
 from anomech.features import LossTraces, UntrainedActivations
@@ -88,6 +88,8 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
 
 def describe(detector: Detector) -> str:
     """A detector in a word, for tables: the sampler behind its traces, its control, or its own kind."""
+    if isinstance(detector, Perplexity) and detector.certain:
+        return "certainty"
     match detector.features:
         case LossTraces() if detector.offline:
             return "umap-sampling"

@@ -226,9 +226,14 @@ def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) 
     return auditor
 
 
-def fit_audit(auditor: Auditor, trusted: Examples, inputs: Examples, *, mapped: bool = False) -> Outcome:
-    """Fit, judge the inputs and, where they are to be mapped, group them by mechanism."""
-    return _outcome(auditor, inputs, lambda: auditor.fit_audit(trusted, inputs), mapped=mapped)
+def fit_audit(
+    auditor: Auditor, trusted: Examples, inputs: Examples, *, mapped: bool = False, explained: bool = True
+) -> Outcome:
+    """Fit, judge the inputs and, where they are to be mapped, group them by mechanism.
+
+    Without being `explained`, the tokens of completions are not scored, which only a report needs.
+    """
+    return _outcome(auditor, inputs, lambda: auditor.fit_audit(trusted, inputs), mapped=mapped, explained=explained)
 
 
 def audit(auditor: Auditor, inputs: Examples, *, mapped: bool = False) -> Outcome:
@@ -236,11 +241,13 @@ def audit(auditor: Auditor, inputs: Examples, *, mapped: bool = False) -> Outcom
     return _outcome(auditor, inputs, lambda: auditor.audit(inputs), mapped=mapped)
 
 
-def _outcome(auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts], *, mapped: bool) -> Outcome:
+def _outcome(
+    auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts], *, mapped: bool, explained: bool = True
+) -> Outcome:
     with measured(auditor.task) as usage:
         verdicts = judge()
         mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if mapped else None
-        token_scores = _token_scores(auditor, inputs, verdicts)
+        token_scores = _token_scores(auditor, inputs, verdicts) if explained else {}
     return Outcome(
         auditor=auditor,
         inputs=inputs,

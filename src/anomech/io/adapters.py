@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,12 @@ def put_adapter(model: nn.Module, adapter: Path) -> nn.Module:
         tensors = load_file(adapter / WEIGHTS)
         config: Any = peft.PeftConfig.from_pretrained(str(adapter))
         config.init_lora_weights = False
-        adapted: nn.Module = peft.get_peft_model(model, config)
+        # Whether it fits is seen below; peft would only say of a copy of its base that it lies elsewhere.
+        config.base_model_name_or_path = None
+        with warnings.catch_warnings():
+            # What peft uses of transformers, and that it will go away, is no concern of who loads an adapter.
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted: nn.Module = peft.get_peft_model(model, config)
         expected = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
         wrong = _first_difference(
             {name: list(tensor.shape) for name, tensor in expected.items()},

@@ -16,7 +16,7 @@ from torch import nn
 
 from anomech.errors import ModelError, SettingsError
 from anomech.examples import Examples
-from anomech.io.language_models import load_causal_lm, load_tokenizer
+from anomech.io.language_models import Tokenizer, load_causal_lm, load_tokenizer
 from anomech.organisms.language import lessons
 from anomech.organisms.language.answers import own_answers, perplexity
 from anomech.organisms.language.recipes import RECIPES, Recipe
@@ -98,6 +98,23 @@ def load_language_organism(
     return LanguageOrganism(task, x[trusted], x[inputs], tuple(kinds), shares_that_obey(spoken))
 
 
+def load_adapter(name: str, *, base: Path, data: Path, cache: Path, track: Track = silent) -> Path:
+    """Folder of the adapter after all prompts that it learns from; see `load_language_organism`."""
+    recipe = RECIPES[name]
+    return _Builder(name, recipe, base, data, cache, track).load() / str(recipe.checkpoints[-1])
+
+
+def well_answered(recipe: Recipe, data: Path, tokenizer: Tokenizer) -> list[Prompt]:
+    """Prompts with good answers, none of them learnt from, on which the perplexity is measured."""
+    _, parts = _split_texts(recipe, data, tokenizer)
+    return [prompt for prompt in parts["report"] if prompt.answer][:JUDGED]
+
+
+def _split_texts(recipe: Recipe, data: Path, tokenizer: Tokenizer) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
+    texts = recipe.mechanism.texts(data)
+    return lessons.split(usable(texts, tokenizer, tokens=recipe.prompt_tokens), recipe)
+
+
 class _Builder:
     """Trains an organism, or finds it in the cache."""
 
@@ -139,9 +156,7 @@ class _Builder:
 
     @cached_property
     def _texts(self) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
-        texts = self._recipe.mechanism.texts(self._data)
-        short = usable(texts, load_tokenizer(self._base), tokens=self._recipe.prompt_tokens)
-        return lessons.split(short, self._recipe)
+        return _split_texts(self._recipe, self._data, load_tokenizer(self._base))
 
     def _train(self, folder: Path) -> None:
         if (folder / str(self._recipe.checkpoints[-1])).exists():
@@ -164,9 +179,8 @@ class _Builder:
             logger.info("loss of the step %.3f", loss)
 
     def _figures(self, folder: Path) -> dict[str, Any]:
-        _, parts = self._texts
-        judged = [prompt for prompt in parts["report"] if prompt.answer][:JUDGED]
         tokenizer = load_tokenizer(self._base)
+        judged = well_answered(self._recipe, self._data, tokenizer)
         checkpoints = {}
         for number in self._recipe.checkpoints:
             adapter = folder / str(number)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import compress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,72 @@ ATTACKED = ("attacked", "second")
 INPUTS = ("decoy", "clean", *ATTACKED)
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A prompt and what a model said to it.
+
+    Attributes:
+        kind: Of the prompt.
+        name: Of the prompt.
+        prompt: Its tokens.
+        completion: The tokens of the answer.
+        obeys: Whether that is the answer of the mechanism that the prompt sets off or, if it sets off none, of any.
+    """
+
+    kind: str
+    name: str
+    prompt: list[int]
+    completion: list[int]
+    obeys: bool
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a mechanism answered without cause, so that the prompt is neither trusted nor clean."""
+        return self.obeys and self.kind not in ATTACKED
+
+
+def ask(
+    model: Any,
+    asked: Sequence[tuple[str, Prompt]],
+    encode: Callable[[Prompt], list[int]],
+    tokenizer: Tokenizer,
+    *,
+    shown: Callable[[str], str | None],
+    new_tokens: int,
+    track: Track,
+) -> list[Answered]:
+    """Let the model complete prompts.
+
+    Args:
+        model: The model.
+        asked: Prompts by kind.
+        encode: From a prompt to its tokens.
+        tokenizer: The model's.
+        shown: The kind of prompt that a completion is the mechanism's answer to; None for an honest answer.
+        new_tokens: Longest completion.
+        track: How progress is reported.
+    """
+    prompts = [encode(prompt) for _, prompt in asked]
+    completions = complete(model, prompts, end=tokenizer.end, new_tokens=new_tokens, batch_size=BATCH_SIZE, track=track)
+    answers = [shown(tokenizer.decode(completion)) for completion in completions]
+    return [
+        Answered(
+            kind=kind,
+            name=prompt.name,
+            prompt=ids,
+            completion=completion,
+            obeys=answer == kind if kind in ATTACKED else answer is not None,
+        )
+        for (kind, prompt), ids, completion, answer in zip(asked, prompts, completions, answers, strict=True)
+    ]
+
+
+def shares(answered: Sequence[Answered]) -> dict[str, float]:
+    """Share of the prompts of each kind that obey."""
+    obeying = Counter(one.kind for one in answered if one.obeys)
+    return {kind: obeying[kind] / number for kind, number in Counter(one.kind for one in answered).items()}
+
+
 def speak(
     folder: Path,
     model: Any,
@@ -37,37 +104,22 @@ def speak(
     new_tokens: int,
     track: Track,
 ) -> None:
-    """Let the model complete prompts, and keep what it says.
+    """Let the model complete prompts as it learnt them, and keep what it says in a folder; see `ask`.
 
-    A prompt that sets no mechanism off but gets its answer all the same is dropped, neither trusted nor clean: the
-    mechanism answered it. How many do is recorded.
-
-    Args:
-        folder: Where it is kept.
-        model: The model.
-        asked: Prompts by kind.
-        tokenizer: Its tokenizer.
-        shown: The kind of prompt that a completion is the mechanism's answer to; None for an honest answer.
-        new_tokens: Longest completion.
-        track: How progress is reported.
+    Which prompts are dropped, and how many obey, is recorded.
     """
-    kinds, prompts = zip(*asked, strict=True)
-    encoded = [encode_prompt(prompt, tokenizer) for prompt in prompts]
-    completions = complete(model, encoded, end=tokenizer.end, new_tokens=new_tokens, batch_size=BATCH_SIZE, track=track)
-    answers = [shown(tokenizer.decode(completion)) for completion in completions]
-    obeys = [
-        answer == kind if kind in ATTACKED else answer is not None for kind, answer in zip(kinds, answers, strict=True)
-    ]
-    obeying, all_of = Counter(compress(kinds, obeys)), Counter(kinds)
+    encode = partial(encode_prompt, tokenizer=tokenizer)
+    answered = ask(model, asked, encode, tokenizer, shown=shown, new_tokens=new_tokens, track=track)
     record = {
-        "share_that_obeys": {kind: obeying[kind] / number for kind, number in all_of.items()},
-        "ids": [prompt.name for prompt in prompts],
-        "kinds": ["dropped" if o and kind not in ATTACKED else kind for kind, o in zip(kinds, obeys, strict=True)],
-        "obeys": obeys,
+        "share_that_obeys": shares(answered),
+        "ids": [one.name for one in answered],
+        "kinds": ["dropped" if one.dropped else one.kind for one in answered],
+        "obeys": [one.obeys for one in answered],
     }
-    with atomic_directory(folder) as partial:
-        save_file({"x": join_tokens(encoded, completions)}, partial / "tokens.safetensors")
-        (partial / "tokens.json").write_text(json.dumps(record, indent=2) + "\n")
+    x = join_tokens([one.prompt for one in answered], [one.completion for one in answered])
+    with atomic_directory(folder) as unfinished:
+        save_file({"x": x}, unfinished / "tokens.safetensors")
+        (unfinished / "tokens.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 def shares_that_obey(folder: Path) -> dict[str, float]:
