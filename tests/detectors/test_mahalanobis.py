@@ -67,7 +67,15 @@ def realised_rates(detector, n, d, shares):
 
 
 @pytest.mark.parametrize(
-    "detector", [Mahalanobis(), Mahalanobis(two_sided=True), Mahalanobis(distance="global")], ids=str
+    "detector",
+    [
+        Mahalanobis(),
+        Mahalanobis(two_sided=True),
+        Mahalanobis(distance="global"),
+        Mahalanobis(covariance="diagonal"),
+        Mahalanobis(covariance="pseudo-inverse"),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize(("n", "d"), [(50, 8), (50, 200), (100, 64)])
 def test_p_values_hold_where_classes_have_one_example_or_two(detector, n, d):
@@ -99,6 +107,18 @@ def test_features_that_do_not_vary_are_refused():
         Mahalanobis().fit(Features({"penultimate": torch.ones(20, 3)}, torch.arange(20) % 2))
 
 
+@pytest.mark.parametrize("covariance", ["pseudo-inverse", "diagonal"])
+def test_the_relative_kind_takes_any_covariance(covariance):
+    trusted = Features({"penultimate": spread(60, 4, seed=0)}, torch.arange(60) % 2)
+    own, overall, relative = (
+        Mahalanobis(distance=distance, covariance=covariance).fit(trusted).trusted_scores()
+        for distance in ("class-conditional", "global", "relative")
+    )
+    torch.testing.assert_close(relative, own - overall, rtol=1e-5, atol=1e-5)
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(SettingsError, match="distance must be one of class-conditional, global, relative; got 'local'"):
         Mahalanobis(distance="local")
+    with pytest.raises(SettingsError, match="covariance must be one of shrunk, pseudo-inverse, diagonal; got 'full'"):
+        Mahalanobis(covariance="full")

@@ -1,9 +1,12 @@
+from typing import get_args
+
 import pytest
 import torch
-from sklearn.covariance import LedoitWolf
+from scipy.spatial.distance import mahalanobis
+from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
 from anomech.errors import DataError
-from anomech.functional.gaussians import fit_gaussians
+from anomech.functional.gaussians import Covariance, fit_gaussians
 
 
 def values(n, d, seed=0):
@@ -41,20 +44,47 @@ def test_the_covariance_is_that_of_sklearn_less_a_degree_of_freedom_a_class(d):
     torch.testing.assert_close(fit_gaussians(data, classes).distances(data, classes), expected)
 
 
+def test_the_pseudo_inverse_is_that_of_sklearn():
+    data, inputs, classes = values(40, 7).double(), values(9, 7, seed=1).double(), torch.zeros(40, dtype=torch.int64)
+    expected = EmpiricalCovariance().fit(data.numpy()).mahalanobis(inputs.numpy()) * 39 / 40
+    found = fit_gaussians(data, classes, "pseudo-inverse").distances(inputs, classes[:9])
+    torch.testing.assert_close(found, torch.from_numpy(expected))
+
+
+def test_the_pseudo_inverse_does_not_count_what_no_example_varies_in():
+    data, classes = values(10, 30).double(), torch.zeros(10, dtype=torch.int64)
+    inputs, precision = values(5, 30, seed=1).double(), torch.linalg.pinv(torch.cov(data.T), hermitian=True, rtol=1e-9)
+    expected = [mahalanobis(x, data.mean(0), precision) ** 2 for x in inputs]
+    found = fit_gaussians(data, classes, "pseudo-inverse").distances(inputs, classes[:5])
+    torch.testing.assert_close(found, torch.tensor(expected).double())
+
+
+def test_a_diagonal_covariance_takes_values_one_by_one():
+    data, inputs = values(40, 7).double(), values(9, 7, seed=1).double()
+    data[:, 2] = 1.0
+    classes = torch.arange(40) % 2
+    means = torch.stack([data[classes == c].mean(0) for c in (0, 1)])
+    variances = (data - means[classes]).square().sum(0) / 38
+    expected = ((inputs - means[0]).square() / variances)[:, [0, 1, 3, 4, 5, 6]].sum(1)
+    found = fit_gaussians(data, classes, "diagonal").distances(inputs, torch.zeros(9, dtype=torch.int64))
+    torch.testing.assert_close(found, expected)
+
+
 # Classes of one, of two and of many; one example that nearly all variation is of; fewer values than examples and more.
 @pytest.mark.parametrize("classes", [[0] * 24, [0, 1] * 12, [0] * 9 + [1] * 8 + [2, 2, 3, 3, 4, 5, 6]])
 @pytest.mark.parametrize("d", [1, 6, 23, 24, 100])
 @pytest.mark.parametrize("outlier", [1.0, 100.0, 1e7])
-def test_leaving_one_out_is_fitting_on_all_others(classes, d, outlier):
+@pytest.mark.parametrize("covariance", get_args(Covariance))
+def test_leaving_one_out_is_fitting_on_all_others(classes, d, outlier, covariance):
     classes = torch.tensor(classes)
     data = values(len(classes), d).double() + 3 * classes[:, None]
     data[-6] *= outlier
     expected = torch.empty(len(data)).double()
     for i in range(len(data)):
         others = torch.arange(len(data)) != i
-        fitted = fit_gaussians(data[others], classes[others])
+        fitted = fit_gaussians(data[others], classes[others], covariance)
         expected[i] = fitted.distances(data[i, None], classes[i, None])[0]
-    found = fit_gaussians(data, classes).left_out_distances(data, classes)
+    found = fit_gaussians(data, classes, covariance).left_out_distances(data, classes)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
@@ -76,7 +106,10 @@ def test_one_example_a_class_is_refused():
         fit_gaussians(values(20, 3), torch.arange(20))
 
 
-def test_a_constant_value_among_others_does_no_harm():
-    data = values(50, 3)
+@pytest.mark.parametrize("covariance", get_args(Covariance))
+def test_a_constant_value_among_others_does_no_harm(covariance):
+    data, classes = values(50, 3), torch.arange(50) % 2
     data[:, 1] = 7.0
-    assert fit_gaussians(data, torch.arange(50) % 2).whiten(data).isfinite().all()
+    fitted = fit_gaussians(data, classes, covariance)
+    assert fitted.whiten(data).isfinite().all()
+    assert fitted.left_out_distances(data, classes).isfinite().all()

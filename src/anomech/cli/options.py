@@ -27,6 +27,7 @@ from anomech.detectors import (
     Mahalanobis,
     MaxSoftmax,
     NearestNeighbours,
+    PCAMahalanobis,
     Perplexity,
     QuantumEntropy,
     ScaleUp,
@@ -55,6 +56,7 @@ class DetectorName(StrEnum):
     SGLD = "sgld"
     NOISE = "noise"
     MAHALANOBIS = "mahalanobis"
+    PCA_MAHALANOBIS = "pca-mahalanobis"
     MAX_SOFTMAX = "max-softmax"
     SCALE_UP = "scale-up"
     SENTINET = "sentinet"
@@ -114,6 +116,8 @@ def _named(name: DetectorName) -> Detector:
             return GradientCoupling()
         case DetectorName.MAHALANOBIS:
             return Mahalanobis()
+        case DetectorName.PCA_MAHALANOBIS:
+            return PCAMahalanobis()
         case DetectorName.MAX_SOFTMAX:
             return MaxSoftmax()
         case DetectorName.SCALE_UP:

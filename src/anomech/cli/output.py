@@ -40,6 +40,7 @@ NAMES = {
     "Mahalanobis": "mahalanobis",
     "MaxSoftmax": "max-softmax",
     "NearestNeighbours": "knn",
+    "PCAMahalanobis": "pca-mahalanobis",
     "Perplexity": "perplexity",
     "QuantumEntropy": "que",
     "RMSpropSGLD": "sampling",

@@ -13,6 +13,7 @@ from anomech.detectors.isolation_forest import IsolationForest
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.detectors.max_softmax import MaxSoftmax
 from anomech.detectors.neighbours import LocalOutlierFactor, NearestNeighbours
+from anomech.detectors.pca_mahalanobis import PCAMahalanobis
 from anomech.detectors.perplexity import Perplexity
 from anomech.detectors.quantum_entropy import QuantumEntropy
 from anomech.detectors.scale_up import ScaleUp
@@ -41,6 +42,7 @@ __all__ = [
     "Mahalanobis",
     "MaxSoftmax",
     "NearestNeighbours",
+    "PCAMahalanobis",
     "Perplexity",
     "QuantumEntropy",
     "ScaleUp",

@@ -12,7 +12,7 @@ from torch import Tensor
 from anomech.detectors.base import Detector
 from anomech.errors import SettingsError
 from anomech.features import Activations, FeatureExtractor, Features
-from anomech.functional.gaussians import Gaussians, fit_gaussians
+from anomech.functional.gaussians import Covariance, Gaussians, fit_gaussians
 
 Distance = Literal["class-conditional", "global", "relative"]
 
@@ -21,34 +21,38 @@ Distance = Literal["class-conditional", "global", "relative"]
 class Mahalanobis(Detector):
     """Squared distance to the mean of the trusted examples of the predicted class, shared covariance.
 
-    Source: Lee et al. 2018 (arXiv 1807.03888), the distance to the predicted class in place of the nearest one;
-    shrinkage by Ledoit and Wolf 2004. Where no trusted example has the predicted class, the nearest one counts.
+    Source: Lee et al. 2018 (arXiv 1807.03888), the distance to the predicted class in place of the nearest one. Where
+    no trusted example has the predicted class, the nearest one counts.
 
     Attributes:
         features: Activations, one vector an input.
         distance: "class-conditional"; "global", the distance to the mean of all, with the covariance around it; or
             "relative", the first less the second (Ren et al. 2021, arXiv 2106.09022), in which what varies alike in
             every class cancels.
+        covariance: "shrunk" (Ledoit and Wolf 2004); "pseudo-inverse", which does not count directions in which no
+            trusted example varies; or "diagonal", which takes every activation by itself.
         two_sided: Score how far the distance is from its median over trusted examples, each left out. An attack that
             knows of the detector may pull activations closer to the mean of the class than those of any clean input.
     """
 
     features: FeatureExtractor = field(default_factory=Activations)
     distance: Distance = "class-conditional"
+    covariance: Covariance = "shrunk"
     two_sided: bool = False
 
     def __post_init__(self) -> None:
-        if self.distance not in get_args(Distance):
-            raise SettingsError(f"distance must be one of {', '.join(get_args(Distance))}; got {self.distance!r}.")
+        for name, kinds in (("distance", get_args(Distance)), ("covariance", get_args(Covariance))):
+            if getattr(self, name) not in kinds:
+                raise SettingsError(f"{name} must be one of {', '.join(kinds)}; got {getattr(self, name)!r}.")
 
     def fit(self, trusted: Features) -> Self:
         """Learn means `[classes, d]` and covariances `[d, d]`, and how far each trusted example is from the others."""
         super().fit(trusted)
         values, classes = trusted.only_layer, trusted.predictions
         if self.distance != "global":
-            self._by_class = fit_gaussians(values, classes)
+            self._by_class = fit_gaussians(values, classes, self.covariance)
         if self.distance != "class-conditional":
-            self._overall = fit_gaussians(values, torch.zeros_like(classes))
+            self._overall = fit_gaussians(values, torch.zeros_like(classes), self.covariance)
         self._left_out = self._read(trusted, Gaussians.left_out_distances)
         return self
 

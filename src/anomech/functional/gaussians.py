@@ -7,7 +7,7 @@ their class would look closer, left out, than new inputs of an unknown class.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,12 @@ LEAST_SHRINKAGE = 1e-12
 """What makes any covariance invertible."""
 DOMINANT = 0.999
 """Share of the variation within classes from which on subtracting it leaves rounding error."""
+FLAT = 1e-12
+"""Variance, relative to the largest, that is rounding error of single precision."""
+SPANNED = 1e-6
+"""What a leverage may lack of 1 by rounding error; an example of leverage 1 varies in a direction of its own."""
+
+Covariance = Literal["shrunk", "pseudo-inverse", "diagonal"]
 
 
 class Gaussians(NamedTuple):
@@ -30,11 +36,13 @@ class Gaussians(NamedTuple):
     means: Tensor
     """Float64 `[classes, d]`."""
     directions: Tensor
-    """Orthonormal, and all that the examples vary in within classes; float64 `[r, d]`, r the lesser of n and d."""
+    """Orthonormal, and all that the examples vary in within classes; float64 `[r, d]`, r at most d."""
     variances: Tensor
     """Along each direction, float64 `[r]`."""
     elsewhere: Tensor
-    """Variance in any direction orthogonal to these, float64."""
+    """Variance in any direction orthogonal to these, float64; infinite where such directions do not count."""
+    covariance: Covariance
+    """How it was estimated."""
 
     def whiten(self, values: Tensor) -> Tensor:
         """Values `[m, d]` in coordinates in which the covariance is the identity, float64 `[m, d]`."""
@@ -72,24 +80,37 @@ class Gaussians(NamedTuple):
         residuals = along - means_along[members]
         squares, scatter = residuals.square(), residuals.square().sum(dim=0)
         lost = growth * squares.sum(dim=1)
-        scale, floor = _shrink(
-            (n - 1, d),
-            n - len(self.means) - (size > 1).double(),
-            total=scatter.sum() - lost,
-            squares=scatter.square().sum() - 2 * growth * (squares @ scatter) + lost.square(),
-            fourths=_left_out_fourths(residuals, members, growth),
-        )
-        variances = scale[:, None] * scatter + floor[:, None]
+        freedom = n - len(self.means) - (size > 1).double()
+        match self.covariance:
+            case "shrunk":
+                scale, elsewhere = _shrink(
+                    (n - 1, d),
+                    freedom,
+                    total=scatter.sum() - lost,
+                    squares=scatter.square().sum() - 2 * growth * (squares @ scatter) + lost.square(),
+                    fourths=_left_out_fourths(residuals, members, growth),
+                )
+                variances = scale[:, None] * scatter + elsewhere[:, None]
+            case "pseudo-inverse":
+                scale, elsewhere = 1 / freedom, self.elsewhere.expand(n)
+                variances = scale[:, None] * scatter
+            case "diagonal":
+                scale, elsewhere = torch.zeros_like(freedom), self.elsewhere.expand(n)
+                remaining = scatter - growth[:, None] * squares
+                variances = (remaining / freedom[:, None]).where(remaining > FLAT * scatter.max(), torch.inf)
         leverage = growth * (squares / variances).sum(dim=1)
         distances = growth * leverage / (1 - scale * leverage)
+        if self.covariance == "pseudo-inverse":
+            alone = 1 - scale * leverage < SPANNED
+            distances[alone] = (growth * freedom * _within_span(squares / scatter, scatter))[alone]
 
         for i in (size == 1).nonzero().flatten():
             to_means = (along[i] - means_along).square() @ (1 / variances[i])
-            to_means += (rest[i] - means_rest).square().sum(dim=1) / floor[i]
+            to_means += (rest[i] - means_rest).square().sum(dim=1) / elsewhere[i]
             distances[i] = to_means[self.classes != classes[i]].min()
         for i in (lost > DOMINANT * scatter.sum()).nonzero().flatten():
             others = torch.arange(n) != i
-            fitted = fit_gaussians(values[others], classes[others])
+            fitted = fit_gaussians(values[others], classes[others], self.covariance)
             distances[i] = fitted.distances(values[i, None], classes[i, None])[0]
         return distances
 
@@ -108,8 +129,14 @@ class Gaussians(NamedTuple):
         return along, values - along @ self.directions
 
 
-def fit_gaussians(values: Tensor, classes: Tensor) -> Gaussians:
-    """The distributions of values `[n, d]` of these classes, int64 `[n]`; the covariance is shrunk.
+def fit_gaussians(values: Tensor, classes: Tensor, covariance: Covariance = "shrunk") -> Gaussians:
+    """The distributions of values `[n, d]` of these classes, int64 `[n]`.
+
+    Args:
+        values: The examples.
+        classes: Theirs.
+        covariance: "shrunk" by Ledoit and Wolf; "pseudo-inverse", as it is, where directions in which the examples do
+            not vary do not count; or "diagonal", as if values did not vary together.
 
     Raises:
         DataError: The values do not vary within the classes.
@@ -123,17 +150,25 @@ def fit_gaussians(values: Tensor, classes: Tensor) -> Gaussians:
             f"{len(values)} trusted examples vary too little within their {len(labels)} classes to say which distance "
             "is unusual; give more of each class, or choose other features."
         )
-    _, lengths, directions = torch.linalg.svd(residuals, full_matrices=False)
-    scatter = lengths.square()
     n, d = values.shape
+    if covariance == "diagonal":
+        scatter, directions = residuals.square().sum(dim=0), torch.eye(d).double()
+    else:
+        _, lengths, directions = torch.linalg.svd(residuals, full_matrices=False)
+        scatter = lengths.square()
+    freedom = torch.tensor(n - len(labels))
+    if covariance != "shrunk":
+        varying = scatter > FLAT * scatter.max()
+        nowhere = torch.tensor(torch.inf).double()
+        return Gaussians(labels, means, directions[varying], scatter[varying] / freedom, nowhere, covariance)
     scale, floor = _shrink(
         (n, d),
-        torch.tensor(n - len(labels)),
+        freedom,
         total=scatter.sum(),
         squares=scatter.square().sum(),
         fourths=residuals.square().sum(dim=1).square().sum(),
     )
-    return Gaussians(labels, means, directions, scale * scatter + floor, floor)
+    return Gaussians(labels, means, directions, scale * scatter + floor, floor, covariance)
 
 
 def _shrink(
@@ -173,3 +208,16 @@ def _left_out_fourths(residuals: Tensor, members: Tensor, growth: Tensor) -> Ten
             + len(r) * s**4 * g.square()
         )
     return fourths
+
+
+def _within_span(shares: Tensor, scatter: Tensor) -> Tensor:
+    """`c' S c`, `[n]`, S the pseudo-inverse of the scatter less `c c'`, c a vector that the rest of it does not span.
+
+    Source: Meyer 1973 (doi 10.1137/0124033), theorem 6.
+
+    Args:
+        shares: Squares of n such vectors along the axes of the scatter, over the scatter there, `[n, r]`.
+        scatter: Along its axes, `[r]`.
+    """
+    shares = shares / shares.sum(dim=1, keepdim=True)
+    return shares @ scatter.pow(-2) / (shares @ (1 / scatter)).square() - 1
