@@ -23,6 +23,7 @@ from anomech.detectors import (
     GradientCoupling,
     GradientSpan,
     IsolationForest,
+    LikelihoodRatio,
     LocalOutlierFactor,
     Mahalanobis,
     MaxSoftmax,
@@ -73,6 +74,7 @@ class DetectorName(StrEnum):
     VAE = "vae"
     PERPLEXITY = "perplexity"
     QUE = "que"
+    LIKELIHOOD_RATIO = "likelihood-ratio"
     RESIDUAL = "residual"
     UMAP = "umap"
     UMAP_SAMPLING = "umap-sampling"
@@ -152,6 +154,8 @@ def _named(name: DetectorName) -> Detector:
             return ByLayer()
         case DetectorName.QUE:
             return QuantumEntropy()
+        case DetectorName.LIKELIHOOD_RATIO:
+            return LikelihoodRatio()
         case DetectorName.UMAP:
             return CouplingMap()
         case DetectorName.UMAP_SAMPLING:

@@ -36,6 +36,7 @@ NAMES = {
     "GradientSpan": "gradient",
     "IsolationForest": "isolation-forest",
     "IsotropicNoise": "noise",
+    "LikelihoodRatio": "likelihood-ratio",
     "LocalOutlierFactor": "lof",
     "Mahalanobis": "mahalanobis",
     "MaxSoftmax": "max-softmax",

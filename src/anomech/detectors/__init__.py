@@ -10,6 +10,7 @@ from anomech.detectors.ensemble import Ensemble
 from anomech.detectors.gradient_coupling import GradientCoupling
 from anomech.detectors.gradient_span import GradientSpan
 from anomech.detectors.isolation_forest import IsolationForest
+from anomech.detectors.likelihood_ratio import LikelihoodRatio
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.detectors.max_softmax import MaxSoftmax
 from anomech.detectors.neighbours import LocalOutlierFactor, NearestNeighbours
@@ -38,6 +39,7 @@ __all__ = [
     "GradientCoupling",
     "GradientSpan",
     "IsolationForest",
+    "LikelihoodRatio",
     "LocalOutlierFactor",
     "Mahalanobis",
     "MaxSoftmax",
