@@ -26,6 +26,7 @@ from anomech import (
     Strip,
     TeCo,
     TraceCoupling,
+    TwoGaussians,
     UntrainedActivations,
 )
 from anomech.errors import ArtefactError, DataError, SettingsError, StorageError
@@ -366,6 +367,7 @@ def test_a_stream_has_no_false_discovery_rate(fashion):
         Strip(),
         TeCo(),
         TED(),
+        TwoGaussians(features=Activations("output")),
         VAE(features=Activations("output")),
     ],
     ids=lambda d: type(d).__name__,

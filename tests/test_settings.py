@@ -27,6 +27,7 @@ from anomech.detectors import (
     Strip,
     TeCo,
     TraceCoupling,
+    TwoGaussians,
     TypicalConfidence,
 )
 from anomech.errors import ArtefactError
@@ -65,6 +66,7 @@ SETTINGS = [
     TeCo(features=CorruptionRobustness(seed=3)),
     QuantumEntropy(alpha=2.0),
     LikelihoodRatio(features=Activations("output")),
+    TwoGaussians(),
     CouplingMap(couplings=TraceCoupling(k=3), seed=2),
     VAE(seed=2),
     TED(),

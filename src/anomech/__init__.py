@@ -25,6 +25,7 @@ from anomech.detectors import (
     Strip,
     TeCo,
     TraceCoupling,
+    TwoGaussians,
     TypicalConfidence,
 )
 from anomech.errors import AnomechError
@@ -86,6 +87,7 @@ __all__ = [
     "Task",
     "TeCo",
     "TraceCoupling",
+    "TwoGaussians",
     "TypicalConfidence",
     "UntrainedActivations",
     "Verdicts",

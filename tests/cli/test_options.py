@@ -31,6 +31,7 @@ from anomech.detectors import (
     Strip,
     TeCo,
     TraceCoupling,
+    TwoGaussians,
 )
 from anomech.errors import SettingsError
 from anomech.features import LossTraces, UntrainedActivations
@@ -69,6 +70,7 @@ def build(*assignments, name=SAMPLING, seed=0):
         ("vae", VAE()),
         ("que", QuantumEntropy()),
         ("likelihood-ratio", LikelihoodRatio()),
+        ("two-gaussians", TwoGaussians()),
         ("residual", ByLayer()),
         ("perplexity", Perplexity()),
         ("umap", CouplingMap()),

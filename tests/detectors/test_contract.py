@@ -29,6 +29,7 @@ from anomech.detectors import (
     Strip,
     TeCo,
     TraceCoupling,
+    TwoGaussians,
     TypicalConfidence,
 )
 from anomech.detectors.coupling import POOLINGS
@@ -58,6 +59,7 @@ DETECTORS = [
     TeCo(),
     QuantumEntropy(),
     LikelihoodRatio(),
+    TwoGaussians(),
     CouplingMap(),
     CouplingMap(couplings=TraceCoupling()),
     VAE(),

@@ -37,6 +37,7 @@ from anomech.detectors import (
     Strip,
     TeCo,
     TraceCoupling,
+    TwoGaussians,
     TypicalConfidence,
 )
 from anomech.errors import AnomechError, DataError
@@ -102,6 +103,7 @@ def detectors(setup: Setup) -> dict[str, Detector]:
         "ted": TED(),
         "que (offline)": QuantumEntropy(),
         "likelihood-ratio (offline)": LikelihoodRatio(),
+        "two-gaussians (offline)": TwoGaussians(),
         "umap (offline)": CouplingMap(couplings=pairwise, seed=seed),
         "max-softmax": MaxSoftmax(),
         "energy": Energy(),

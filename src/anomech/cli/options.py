@@ -36,6 +36,7 @@ from anomech.detectors import (
     Strip,
     TeCo,
     TraceCoupling,
+    TwoGaussians,
     TypicalConfidence,
 )
 from anomech.errors import SettingsError
@@ -75,6 +76,7 @@ class DetectorName(StrEnum):
     PERPLEXITY = "perplexity"
     QUE = "que"
     LIKELIHOOD_RATIO = "likelihood-ratio"
+    TWO_GAUSSIANS = "two-gaussians"
     RESIDUAL = "residual"
     UMAP = "umap"
     UMAP_SAMPLING = "umap-sampling"
@@ -156,6 +158,8 @@ def _named(name: DetectorName) -> Detector:
             return QuantumEntropy()
         case DetectorName.LIKELIHOOD_RATIO:
             return LikelihoodRatio()
+        case DetectorName.TWO_GAUSSIANS:
+            return TwoGaussians()
         case DetectorName.UMAP:
             return CouplingMap()
         case DetectorName.UMAP_SAMPLING:

@@ -51,6 +51,7 @@ NAMES = {
     "Strip": "strip",
     "TeCo": "teco",
     "TED": "ted",
+    "TwoGaussians": "two-gaussians",
     "TypicalConfidence": "typical-confidence",
     "UntrainedActivations": "random-features",
     "VAE": "vae",

@@ -23,6 +23,7 @@ from anomech.detectors.strip import Strip
 from anomech.detectors.teco import TeCo
 from anomech.detectors.ted import TED
 from anomech.detectors.trace_coupling import TraceCoupling
+from anomech.detectors.two_gaussians import TwoGaussians
 from anomech.detectors.typical_confidence import TypicalConfidence
 from anomech.detectors.vae import VAE
 
@@ -52,5 +53,6 @@ __all__ = [
     "Strip",
     "TeCo",
     "TraceCoupling",
+    "TwoGaussians",
     "TypicalConfidence",
 ]
