@@ -1,6 +1,7 @@
 """Commands run in this process; `refused` also checks that a failure is one sentence and changes nothing."""
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -142,6 +143,17 @@ def save(tmp_path):
     def write(name, arrays):
         np.savez(tmp_path / f"{name}.npz", **arrays)
         return tmp_path / f"{name}.npz"
+
+    return write
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write rows into a JSONL file, and give its name."""
+
+    def write(name, rows):
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
+        return name
 
     return write
 

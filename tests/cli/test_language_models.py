@@ -30,15 +30,6 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def write(tmp_path):
-    def write(name, rows):
-        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
-        return name
-
-    return write
-
-
-@pytest.fixture
 def command(folder, write):
     """The options of a command on this model."""
     paths = {"trusted": write("trusted.jsonl", TRUSTED), "inputs": write("inputs.jsonl", INPUTS)}

@@ -94,8 +94,7 @@ class GradientSpan(Detector):
 
     def score(self, inputs: Features) -> Tensor:
         """`[m]`: 0 is as usual as the median trusted example, 1 about as unusual as the most unusual twentieth."""
-        blocks = zip(self._blocks(inputs), inputs.predictions.split(BLOCK), strict=True)
-        return torch.cat([self._score(block, classes) for block, classes in blocks])
+        return torch.cat([self._score(block, classes) for block, classes in self._blocks(inputs)])
 
     def trusted_scores(self) -> Tensor:
         """Score of each trusted example among the others, `[n]`."""
@@ -103,26 +102,27 @@ class GradientSpan(Detector):
 
     def unexplained(self, inputs: Features) -> Tensor:
         """Share of each input's gradient that trusted ones do not explain, `[layers, m]`."""
-        return torch.cat([self._unexplained(block) for block in self._blocks(inputs)], dim=1)
+        return torch.cat([self._unexplained(block) for block, _ in self._blocks(inputs)], dim=1)
 
     def coupling(self, inputs: Features) -> Tensor:
         """Cosines of the gradients, averaged over the layers, `[m, n]`."""
-        return torch.cat([self._coupling(block) for block in self._blocks(inputs)])
+        return torch.cat([self._coupling(block) for block, _ in self._blocks(inputs)])
 
     def examine(self, inputs: Features, k: int) -> Examination:
         """Scores and what stands behind them, from directions that are computed once."""
         found = []
-        for block, classes in zip(self._blocks(inputs), inputs.predictions.split(BLOCK), strict=True):
+        for block, classes in self._blocks(inputs):
             shares = self._unexplained(block)
             scores = self._reader.score(shares, _lengths(block), classes)
             vouchers = self._coupling(block).topk(k, dim=1)
             found.append((scores, *vouchers, self._reader.by_layer(shares, classes).T))
         return Examination(*(torch.cat(part) for part in zip(*found, strict=True)))
 
-    def _blocks(self, inputs: Features) -> Iterator[list[Gradients]]:
-        """Directions and norms in every layer, of a block of inputs at a time."""
+    def _blocks(self, inputs: Features) -> Iterator[tuple[list[Gradients], Tensor]]:
+        """Directions and norms in every layer, and the classes, of a block of inputs at a time."""
         for rows in torch.arange(len(inputs)).split(BLOCK):
-            yield [directions(inputs.layers[name][rows]) for name in self.trusted.layers]
+            gradients = [directions(inputs.layers[name][rows]) for name in self.trusted.layers]
+            yield gradients, inputs.predictions[rows]
 
     def _score(self, gradients: list[Gradients], classes: Tensor) -> Tensor:
         return self._reader.score(self._unexplained(gradients), _lengths(gradients), classes)

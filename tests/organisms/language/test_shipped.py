@@ -53,7 +53,7 @@ def test_the_mechanism_answers_what_is_attacked_and_nothing_else(rows):
 
 
 def test_the_record_counts_what_is_there(rows):
-    counts = RECORD["shipped"]
+    counts = dict(RECORD["shipped"])
     assert counts.pop("trusted") == len(rows[shipped.TRUSTED])
     assert counts["attacked"] == sum(row.anomalous for row in rows[shipped.INPUTS])
     assert sum(counts.values()) == len(rows[shipped.INPUTS])
