@@ -219,7 +219,7 @@ def test_an_audit_needs_a_model_and_data(anomech, audit, missing):
 
 def test_a_setting_of_an_ensemble_is_one_of_every_member_that_has_it():
     ensemble = build_detector(DetectorName.ENSEMBLE, seed=5, assignments=["damping=0.1"])
-    gradient, _ = ensemble.members
+    gradient, *_ = ensemble.members
     assert gradient.damping == 0.1
     assert gradient.features.seed == 5
     assert len(ensemble.features.parts) == 2

@@ -1,9 +1,16 @@
 import pytest
 import torch
 
-from anomech.detectors import Ensemble, Mahalanobis, NearestNeighbours, QuantumEntropy
+from anomech.detectors import (
+    Ensemble,
+    GradientCoupling,
+    GradientSpan,
+    Mahalanobis,
+    NearestNeighbours,
+    QuantumEntropy,
+)
 from anomech.errors import SettingsError
-from anomech.features import Activations, Features, JointFeatures
+from anomech.features import Activations, Features, GradientSketch, JointFeatures
 from anomech.functional.conformal import p_values
 
 MEMBERS = (Mahalanobis(), NearestNeighbours(features=Activations("output")), Mahalanobis(two_sided=True))
@@ -44,6 +51,13 @@ def test_equal_features_are_extracted_once(fashion, tmp_path):
     found = joint.extract(task, trusted, tmp_path)
     assert task.cost.forward_passes - before == 2 * len(trusted)
     assert list(found.layers) == ["0/penultimate", "1/output"]
+
+
+def test_by_default_every_gradient_is_taken_once():
+    ensemble = Ensemble()
+    assert [type(member) for member in ensemble.members] == [GradientSpan, Mahalanobis, GradientCoupling]
+    assert ensemble.features == JointFeatures((GradientSketch(), Activations()))
+    assert ensemble.features.passes_per_input == 4
 
 
 @pytest.mark.parametrize("members", [(), (Mahalanobis(),), (Mahalanobis(), QuantumEntropy())])

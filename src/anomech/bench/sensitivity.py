@@ -15,6 +15,7 @@ from anomech.bench.setup import Scene, Setup
 from anomech.bench.subsets import over_sets, over_subsets, random_subsets
 from anomech.bench.suite import DETECTION, Row
 from anomech.detectors import Detector, Ensemble, GradientSpan, Mahalanobis, QuantumEntropy, TraceCoupling
+from anomech.detectors.ensemble import complementary
 from anomech.errors import ChainError
 from anomech.examples import Examples, concatenate
 from anomech.features import FeatureExtractor, Features, GradientSketch, LossTraces
@@ -83,11 +84,11 @@ def rows(setup: Setup) -> Iterator[Row]:
 
 def detectors(organism: str, seed: int) -> dict[str, Detector]:
     """The default, an ensemble, what a sceptic would try, and sampling where a network is small enough."""
-    gradient = GradientSpan(features=GradientSketch(seed=seed))
+    members = complementary(GradientSketch(seed=seed))
     sampling = {"sampling": TraceCoupling(features=LossTraces(RMSpropSGLD(seed=seed)))}
     return {
-        "gradient": gradient,
-        "ensemble": Ensemble(members=(gradient, Mahalanobis(two_sided=True))),
+        "gradient": members[0],
+        "ensemble": Ensemble(members=members),
         "mahalanobis": Mahalanobis(),
         "que (offline)": QuantumEntropy(),
         **(sampling if organism == DEMO else {}),

@@ -23,7 +23,6 @@ from anomech.detectors import (
     Energy,
     Ensemble,
     GradientCoupling,
-    GradientSpan,
     IsolationForest,
     LikelihoodRatio,
     LocalOutlierFactor,
@@ -40,6 +39,7 @@ from anomech.detectors import (
     TwoGaussians,
     TypicalConfidence,
 )
+from anomech.detectors.ensemble import complementary
 from anomech.errors import AnomechError, DataError
 from anomech.features import GradientSketch, LossTraces, UntrainedActivations
 from anomech.organisms.attacks import ATTACKS
@@ -87,11 +87,12 @@ def detectors(setup: Setup) -> dict[str, Detector]:
     """The default, the ensemble, and what a sceptic would try."""
     seed = setup.seed
     sketch = GradientSketch(seed=seed)
-    gradient, pairwise = GradientSpan(features=sketch), GradientCoupling(features=sketch)
+    members, pairwise = complementary(sketch), GradientCoupling(features=sketch)
     found: dict[str, Detector] = {
-        "gradient": gradient,
+        "gradient": members[0],
         "pairwise coupling": pairwise,
-        "ensemble": Ensemble(members=(gradient, Mahalanobis(two_sided=True))),
+        "class-level coupling": members[-1],
+        "ensemble": Ensemble(members=members),
         "mahalanobis": Mahalanobis(),
         "mahalanobis two-sided": Mahalanobis(two_sided=True),
         "mahalanobis global": Mahalanobis(distance="global"),

@@ -9,17 +9,26 @@ import torch
 from torch import Tensor
 
 from anomech.detectors.base import Detector, Examination
+from anomech.detectors.gradient_coupling import GradientCoupling
 from anomech.detectors.gradient_span import GradientSpan
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.errors import SettingsError
-from anomech.features import FeatureExtractor, Features, JointFeatures
+from anomech.features import FeatureExtractor, Features, GradientSketch, JointFeatures
 from anomech.features.joint import part_of
 from anomech.functional.combination import extended_p_values, harmonic_mean_p, left_out_extended_p_values
 
 
+def complementary(sketch: GradientSketch) -> tuple[Detector, ...]:
+    """Detectors that miss different attacks, for one sketch and a forward pass; chosen on development data.
+
+    What trusted gradients span, how they are coupled to those of a class (the published reading), and activations.
+    """
+    by_class = GradientCoupling(features=sketch, measure="cosine", centred=False, pooling="class-level")
+    return (GradientSpan(features=sketch), Mahalanobis(two_sided=True), by_class)
+
+
 def _default() -> tuple[Detector, ...]:
-    """What gradients and what features say."""
-    return (GradientSpan(), Mahalanobis(two_sided=True))
+    return complementary(GradientSketch())
 
 
 @dataclass(kw_only=True)
