@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from os import cpu_count
 
 import psutil
@@ -14,6 +13,7 @@ import torch
 from anomech.bench.cells import Spec, run_organism
 from anomech.bench.setup import Setup
 from anomech.bench.suite import DETECTION, Row
+from anomech.bench.workers import worker_pool
 from anomech.detectors import (
     TED,
     VAE,
@@ -135,8 +135,7 @@ def rows(setup: Setup) -> Iterator[Row]:
         raise DataError("the vision suite trains on published images; name their folder with --data.")
     specs = SMALL if setup.suite == "small" else FULL
     chosen = detectors(setup)
-    # A process that is forked from one that has run torch's threads may hang.
-    with ProcessPoolExecutor(_workers(), mp_context=get_context("spawn")) as pool:
+    with worker_pool(_workers()) as pool:
         try:
             jobs = {pool.submit(run_organism, spec, chosen, setup.quiet()): spec for spec in specs}
             for job in setup.track(as_completed(jobs), f"{len(chosen)} detectors on organisms", len(jobs)):
