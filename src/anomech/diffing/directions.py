@@ -61,7 +61,9 @@ def sharp_share(sharp: SharpDirections, model: nn.Module, differences: Mapping[s
     energies = sharp.energies(difference)
     energy = energies.sum()
     if not energy:
-        raise SettingsError("no parameter was changed, so no direction of the loss matters; leave --trusted out.")
+        raise SettingsError(
+            "no parameter was changed, so the difference lies in no direction of the loss; give models that differ."
+        )
     count = len(sharp.eigenvalues)
     return SharpShare(
         eigenvalues=tuple(sharp.eigenvalues.tolist()),
