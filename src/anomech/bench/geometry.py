@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import torch
@@ -157,22 +158,34 @@ STYLES: dict[str, dict[str, Any]] = {
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Energies, alignments, and what the model does without the directions, a column an organism."""
     organisms = list(dict.fromkeys(row["organism"] for row in rows))
-    canvas = blank((3.4 * len(organisms) + 0.6, 8.6))
+    canvas = blank((1.2 + 4.2 * len(organisms), 10.0))
     if canvas is None:
         return
-    grid = canvas.subplots(3, len(organisms), squeeze=False, sharey="row", height_ratios=(3, 1.6, 2))
+    grid = canvas.subplots(3, len(organisms), squeeze=False, sharex="row", sharey="row", height_ratios=(3, 1.3, 2))
     for column, organism in zip(grid.T, organisms, strict=True):
         of = [row for row in rows if row["organism"] == organism]
         _draw_energies(column[0], [row for row in of if row["detector"] == "flat energy"])
         _draw_alignments(column[1], next((row for row in of if row["detector"] == "alignment"), None))
         _draw_effects(column[2], next((row for row in of if row["detector"] == "without weight directions"), None))
         column[0].set_title(organism, fontsize="medium")
-    grid[0][0].set_ylabel("share of a gradient's energy\nin the sharpest directions")
+    grid[0][0].set_ylabel("share of a gradient's energy in them")
     grid[2][0].set_ylabel("share of inputs")
-    handles = {label: line for axes in grid[0] for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    grid[0][0].legend(handles.values(), handles.keys(), frameon=False, fontsize="x-small", loc="upper left")
-    grid[2][0].legend(frameon=False, fontsize="x-small", loc="center left")
+    _legend(grid[0], below=0.18)
+    _legend(grid[2], below=0.32)
     save(canvas, path)
+
+
+def _legend(line: Any, *, below: float) -> None:
+    """What any of the axes in a line show, once, below the first."""
+    handles = {label: one for axes in line for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    line[0].legend(
+        handles.values(),
+        handles.keys(),
+        loc="upper left",
+        bbox_to_anchor=(0, -below),
+        frameon=False,
+        fontsize="small",
+    )
 
 
 def _draw_energies(axes: Any, rows: Sequence[Row]) -> None:
@@ -186,7 +199,7 @@ def _draw_energies(axes: Any, rows: Sequence[Row]) -> None:
     for key, name, colour in (("matched", "random, as long in each tensor", "C3"), ("random", "random", "0.5")):
         values = [row[f"sharp_{key}"] for row in rows]
         axes.plot(counts, values, "--", linewidth=1, color=colour, label=name)
-    axes.set(xlabel="sharpest directions of the trusted loss", ylim=(0, 1))
+    axes.set(xlabel="sharpest directions", ylim=(0, 1))
     axes.grid(alpha=0.3)
 
 
@@ -213,10 +226,7 @@ def _draw_effects(axes: Any, row: Row | None) -> None:
         for shift, (end, name, colour) in zip((-0.27, 0.0, 0.27), kinds, strict=True):
             values = [row[f"{key}{end}"] for key in EFFECTS]
             axes.bar([i + shift for i in range(len(EFFECTS))], values, 0.25, color=colour, label=name)
-    labels = [
-        what.replace(" on ", "\non ").replace("attack ", "attack\n").replace("answers ", "answers\n")
-        for what in EFFECTS.values()
-    ]
+    labels = ["\n".join(wrap(what, 9)) for what in EFFECTS.values()]
     axes.set_xticks(range(len(EFFECTS)), labels, fontsize="x-small")
     axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3, axis="y")
