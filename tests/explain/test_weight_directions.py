@@ -83,6 +83,10 @@ def test_bad_input_is_one_sentence(planted, monkeypatch):
         weight_directions(deep, trusted, clean=clean, cluster=attacked, layers="2")
     with pytest.raises(SettingsError, match="1 has no weights that are a matrix; choose linear"):
         weight_directions(deep, trusted, clean=clean, cluster=attacked, layers="1")
+    monkeypatch.setattr(ClassificationTask, "has_classes", False)
+    with pytest.raises(SettingsError, match="is told of classifiers alone"):
+        weight_directions(task, trusted, clean=clean, cluster=attacked)
+    monkeypatch.undo()
     monkeypatch.setattr(module.psutil, "virtual_memory", lambda: type("", (), {"available": 100}))
     with pytest.raises(SettingsError, match=r"directions of 20 weights take .* choose some layers with --layers"):
         weight_directions(task, trusted, clean=clean, cluster=attacked)

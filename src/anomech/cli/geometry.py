@@ -123,7 +123,10 @@ def _anomalous(run: Run, task: Task, trusted: Examples, inputs: Examples) -> tup
 
 
 def _carried(run: Run, task: Task, trusted: Examples, inputs: Examples, anomalous: Tensor) -> WeightDirections | None:
-    """The directions that carry the anomalies; None, and a line that says so, where there are too few of them."""
+    """The directions that carry the anomalies; None, and a line that says so, where that cannot be told."""
+    if not task.has_classes:
+        messages.print("[dim]Directions of weights are sought in classifiers alone.[/dim]")
+        return None
     if min(int(anomalous.sum()), int((~anomalous).sum())) < 2 * FEWEST:
         messages.print(f"[dim]Directions of weights are sought where {2 * FEWEST} inputs are anomalous.[/dim]")
         return None

@@ -109,8 +109,10 @@ def weight_directions(
 
     Raises:
         DataError: There are too few inputs to halve.
-        SettingsError: No such layer has weights that are a matrix, or memory is short.
+        SettingsError: The model is no classifier, no such layer has weights that are a matrix, or memory is short.
     """
+    if not task.has_classes:
+        raise SettingsError("what a model does without directions of its weights is told of classifiers alone.")
     for name, examples in (("cluster", cluster), ("clean inputs", clean)):
         if len(examples) < 2 * FEWEST:
             raise DataError(f"{len(examples)} of the {name} cannot be halved to check directions; give {2 * FEWEST}.")
