@@ -2,8 +2,9 @@ import os
 
 import pytest
 import torch
-from factories import save_language_model
+from factories import by_name, save_language_model
 from torch import nn
+from torch.func import functional_call, hessian
 
 from anomech.examples import Examples
 from anomech.organisms.fashion import demo_split, shipped_model
@@ -36,6 +37,22 @@ def regression():
     model = nn.Linear(3, 1, bias=False)
     model.weight.data = torch.linalg.lstsq(x, y[:, None]).solution.T
     return RegressionTask(model, device="cpu"), Examples(x=x, y=y)
+
+
+@pytest.fixture(scope="session")
+def curved():
+    """A classifier with 51 weights, 20 examples, and the exact Hessian `[51, 51]` of their mean loss."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+    task = ClassificationTask(model, device="cpu", batch_size=7)
+    generator = torch.Generator().manual_seed(1)
+    trusted = Examples(x=torch.randn(20, 4, generator=generator), y=torch.randint(3, (20,), generator=generator))
+
+    def loss(weights):
+        return nn.functional.cross_entropy(functional_call(task.model, by_name(task, weights), trusted.x), trusted.y)
+
+    return task, trusted, hessian(loss)(torch.cat([p.detach().flatten() for p in model.parameters()]))
 
 
 @pytest.fixture(scope="session")

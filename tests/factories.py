@@ -25,6 +25,12 @@ CHAT_TEMPLATE = (
 )
 
 
+def by_name(task, vector):
+    """The parts of a vector of all weights by the parameter that they belong to."""
+    pieces = vector.split([p.numel() for p in task.model.parameters()])
+    return {name: piece.view(p.shape) for piece, (name, p) in zip(pieces, task.model.named_parameters(), strict=True)}
+
+
 def counted(flagged: int, m: int, *, n: int = 1000, fpr: float = 0.01, fdr: float | None = None) -> Verdicts:
     """Verdicts of which only the counts matter."""
     return Verdicts(

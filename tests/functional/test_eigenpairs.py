@@ -35,3 +35,8 @@ def test_the_same_seed_gives_the_same():
 def test_as_many_as_there_are_weights_are_refused(count):
     with pytest.raises(SettingsError, match="fewer than there are weights"):
         largest_eigenpairs(lambda v: v, 5, count)
+
+
+def test_a_matrix_of_zeros_has_no_largest():
+    with pytest.raises(SettingsError, match="no sharp directions: all curvature is zero"):
+        largest_eigenpairs(torch.zeros_like, 50, 3)

@@ -12,6 +12,7 @@ from anomech.functional.metrics import (
     bootstrap_interval,
     defense_effectiveness,
     f1_above,
+    mean_interval,
     rate_above,
     tpr_and_realised_fpr,
 )
@@ -97,3 +98,13 @@ def test_a_bootstrap_of_the_auroc_is_that_of_its_own():
     scores = torch.randn(100, generator=generator) + anomalous
     found = bootstrap_interval(auroc, scores, anomalous)
     assert found == pytest.approx(auroc_interval(scores, anomalous), abs=0.02)
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_approximation_column_by_column():
+    values = torch.randn(400, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 3.0])
+    low, high = mean_interval(values)
+    spread = 1.96 * values.double().std(0) / 20
+    torch.testing.assert_close(low, values.double().mean(0) - spread, rtol=0, atol=0.03)
+    torch.testing.assert_close(high, values.double().mean(0) + spread, rtol=0, atol=0.03)
+    one_low, one_high = mean_interval(values[:, 0])
+    assert (float(one_low), float(one_high)) == pytest.approx((float(low[0]), float(high[0])))

@@ -5,8 +5,9 @@ from torch.func import hessian
 
 from anomech import ClassificationTask
 from anomech.errors import ModelError
+from anomech.examples import Examples
 from anomech.features import GradientSketch
-from anomech.gradients.curvature import DIRECTIONS, gauss_newton_cotangents, whitening
+from anomech.gradients.curvature import DIRECTIONS, gauss_newton_cotangents, hessian_product, whitening
 
 
 def test_preconditioned_couplings_are_the_analytic_ones_on_the_linear_gaussian_model(regression, tmp_path):
@@ -55,3 +56,17 @@ def test_whitening_is_the_inverse_root():
     torch.testing.assert_close(root @ root.T, posterior)
     diagonal = whitening(curvature, gamma=2.0, nbeta=5.0, diagonal=True)
     torch.testing.assert_close(diagonal, (5.0 * curvature.diagonal() + 2.0).rsqrt().diag())
+
+
+def test_products_are_those_with_the_hessian_over_all_batches(curved):
+    task, trusted, exact = curved
+    multiply = hessian_product(task, trusted)
+    found = torch.stack([multiply(v) for v in torch.eye(51)])
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-6)
+
+
+def test_own_outputs_are_the_targets_where_there_are_no_labels(curved):
+    task, trusted, _ = curved
+    own = Examples(x=trusted.x, y=task.predict(trusted))
+    vector = torch.ones(51)
+    assert hessian_product(task, Examples(x=trusted.x))(vector).equal(hessian_product(task, own)(vector))

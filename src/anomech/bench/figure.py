@@ -6,9 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anomech.bench.suite import Row
 from anomech.io import atomic_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 logger = logging.getLogger(__name__)
 
@@ -50,17 +54,13 @@ class Figure:
 
 def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
     """Write the figure as SVG; without matplotlib, say how to get it."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure as Canvas
-    except ImportError:
-        logger.warning('no figure: it needs matplotlib; pip install "anomech[bench]".')
-        return
     columns, measures = len(figure.panels), figure.measures
     organisms, detectors = (list(dict.fromkeys(row[key] for row in rows)) for key in ("organism", "detector"))
     keys = len({(row["organism"], row["detector"]) for row in rows})
     size = (max(7.0, 4.6 * columns), 1 + 3.2 * len(measures) + 0.15 * keys)
-    canvas = Canvas(figsize=size, layout="constrained")
+    canvas = blank(size)
+    if canvas is None:
+        return
     grid = canvas.subplots(len(measures), columns, sharex="col", squeeze=False)
     for column, panel in zip(grid.T, figure.panels, strict=True):
         for axes, (key, label) in zip(column, measures.items(), strict=True):
@@ -79,7 +79,24 @@ def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
             axes.grid(alpha=0.3)
         axes.set(xlabel=panel.label)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False, fontsize="small")
-    # Without a date or random identifiers the same rows give the same file.
+    save(canvas, path)
+
+
+def blank(size: tuple[float, float]) -> Canvas | None:
+    """A canvas of so many inches; without matplotlib none, and a line that says how to get it."""
+    try:
+        from matplotlib import figure
+    except ImportError:
+        logger.warning('no figure: it needs matplotlib; pip install "anomech[bench]".')
+        return None
+    return figure.Figure(figsize=size, layout="constrained")
+
+
+def save(canvas: Canvas, path: Path) -> None:
+    """Write it as SVG; the same figure gives the same file."""
+    from matplotlib import rc_context
+
+    # Without a date or random identifiers.
     with atomic_file(path) as partial, rc_context({"svg.hashsalt": "anomech"}):
         canvas.savefig(partial, format="svg", metadata={"Date": None})
 

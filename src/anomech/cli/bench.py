@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from anomech.bench import (
     agreement,
     attribution,
     calibration,
+    geometry,
     language,
     quirky,
     recipe,
@@ -25,7 +28,7 @@ from anomech.bench import (
 from anomech.bench.figure import draw
 from anomech.bench.page import publish
 from anomech.bench.setup import Setup, Size
-from anomech.bench.suite import run_suite
+from anomech.bench.suite import Row, run_suite
 from anomech.cli import options as o
 from anomech.cli.console import results, track
 from anomech.organisms.organism import Part
@@ -37,6 +40,7 @@ class SuiteName(StrEnum):
     AGREEMENT = "agreement"
     ATTRIBUTION = "attribution"
     CALIBRATION = "calibration"
+    GEOMETRY = "geometry"
     LANGUAGE = "language"
     QUIRKY = "quirky"
     RECIPE = "recipe"
@@ -52,6 +56,7 @@ SUITES = {
     SuiteName.AGREEMENT: agreement,
     SuiteName.ATTRIBUTION: attribution,
     SuiteName.CALIBRATION: calibration,
+    SuiteName.GEOMETRY: geometry,
     SuiteName.LANGUAGE: language,
     SuiteName.QUIRKY: quirky,
     SuiteName.RECIPE: recipe,
@@ -63,10 +68,11 @@ SUITES = {
     SuiteName.VISION: vision,
 }
 
-FIGURES = {
-    SuiteName.AGREEMENT: agreement.FIGURE,
-    SuiteName.QUIRKY: quirky.FIGURE,
-    SuiteName.SENSITIVITY: sensitivity.FIGURE,
+FIGURES: dict[SuiteName, Callable[[Sequence[Row], Path], None]] = {
+    SuiteName.AGREEMENT: partial(draw, agreement.FIGURE),
+    SuiteName.GEOMETRY: geometry.draw,
+    SuiteName.QUIRKY: partial(draw, quirky.FIGURE),
+    SuiteName.SENSITIVITY: partial(draw, sensitivity.FIGURE),
 }
 
 
@@ -89,7 +95,7 @@ def command(
     setup = Setup(seed=seed, data=data, cache=cache, part=part, suite=size, track=track)
     done = run_suite(suite, module.rows(setup), module.COLUMNS, out)
     if suite in FIGURES:
-        draw(FIGURES[suite], done, out / "figure.svg")
+        FIGURES[suite](done, out / "figure.svg")
     if suite is SuiteName.VISION:
         publish(done, out)
     results.print((out / "results.md").read_text(), soft_wrap=True, highlight=False)

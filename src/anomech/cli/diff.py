@@ -28,6 +28,7 @@ from anomech.diffing.weights import (
     model_tensors,
 )
 from anomech.errors import SettingsError
+from anomech.gradients.sharp import sharp_directions
 from anomech.io import check_replaceable, load_model, result_directory
 from anomech.io.conversations import NEW_TOKENS
 from anomech.report import render_difference
@@ -110,7 +111,8 @@ def _sharp(run: Run, changes: Callable[[], Iterator[Change]]) -> SharpShare:
     differences = {change.name: change.difference.float() for change in changes() if change.difference.any()}
     # The curvature is that of the base model.
     task = replace(run, adapter=None).task()
-    return sharp_share(task, load_trusted(run, task), differences, count=run.directions, seed=run.seed)
+    sharp = sharp_directions(task, load_trusted(run, task), count=run.directions, seed=run.seed)
+    return sharp_share(sharp, task.model, differences)
 
 
 def _summary(found: WeightDifference, sharp: SharpShare | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from anomech.cli import audit, bench, demo, diff, doctor, fingerprint, fit, organisms, run, score
+from anomech.cli import audit, bench, demo, diff, doctor, fingerprint, fit, geometry, organisms, run, score
 from anomech.cli.console import FAILED, INTERRUPTED, messages, show_log
 from anomech.errors import AnomechError
 
@@ -43,6 +43,7 @@ app.command("fit")(fit.command)
 app.command("score")(score.command)
 app.command("run")(run.command)
 app.command("diff")(diff.command)
+app.command("geometry")(geometry.command)
 app.command("fingerprint")(fingerprint.command)
 app.command("doctor")(doctor.command)
 app.add_typer(organisms.app, name="organisms")

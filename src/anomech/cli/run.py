@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from anomech.cli import audit, demo, diff, fit, score
+from anomech.cli import audit, demo, diff, fit, geometry, score
 from anomech.cli.console import messages
 from anomech.cli.runs import Run
 from anomech.errors import ArtefactError
@@ -19,6 +19,7 @@ COMMANDS = {
     "fit": fit.execute,
     "score": score.execute,
     "diff": diff.execute,
+    "geometry": geometry.execute,
 }
 
 

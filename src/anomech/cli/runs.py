@@ -54,6 +54,9 @@ class Run:
         dtype: What the weights of a language model or text classifier are held in.
         trusted: Trusted examples.
         directions: How many of the sharpest directions of their loss are looked at.
+        base: SPEC of what the model was made from, whose difference to it is looked at.
+        layers: Modules of whose weights directions are sought; None for all.
+        rank: How many directions of each.
         inputs: Inputs to score.
         artefact: The fitted auditor that `score` reads.
         seed: Seed of the splits; the sampler's own lies in the detector's settings.
@@ -63,7 +66,7 @@ class Run:
         device: Where the model runs.
     """
 
-    command: Literal["demo", "audit", "fit", "score", "diff"]
+    command: Literal["demo", "audit", "fit", "score", "diff", "geometry"]
     detector: dict[str, Any] | None = None
     calibrator: dict[str, Any] | None = None
     model: str | None = None
@@ -72,6 +75,9 @@ class Run:
     dtype: str = "float32"
     trusted: str | None = None
     directions: int = 20
+    base: str | None = None
+    layers: str | None = None
+    rank: int = 1
     inputs: str | None = None
     artefact: str | None = None
     seed: int = 0
@@ -82,7 +88,13 @@ class Run:
 
     @classmethod
     def of(
-        cls, command: Literal["demo", "audit", "fit"], detector: Detector, *, fpr: float, fdr: float | None, **rest: Any
+        cls,
+        command: Literal["demo", "audit", "fit", "geometry"],
+        detector: Detector,
+        *,
+        fpr: float,
+        fdr: float | None,
+        **rest: Any,
     ) -> Self:
         """A run with these settings; paths are made absolute, so that it can be repeated from anywhere."""
         calibrator = to_plain(Calibrator(fpr=fpr, fdr=fdr))

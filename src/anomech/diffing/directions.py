@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anomech.errors import SettingsError
-from anomech.examples import Examples
-from anomech.functional.eigenpairs import lanczos_vectors, largest_eigenpairs
-from anomech.sampling.flat import FlatModel
-from anomech.tasks import Task
+from anomech.gradients.sharp import SharpDirections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,76 +42,32 @@ class SharpShare:
         )
 
 
-def sharp_share(
-    task: Task, trusted: Examples, differences: Mapping[str, Tensor], *, count: int, seed: int = 0
-) -> SharpShare:
+def sharp_share(sharp: SharpDirections, model: nn.Module, differences: Mapping[str, Tensor]) -> SharpShare:
     """Share of a difference in the top eigenvectors of the Hessian of the mean loss on trusted examples.
 
     That Hessian is a bulk near zero and a few outliers; weights that implement a backdoor were found to differ from
     clean ones within the bulk (arXiv 2604.18970, figure 4).
 
     Args:
-        task: The base model, at whose weights the Hessian is taken.
-        trusted: Trusted examples; where they have no `y`, the model's own outputs are the targets.
-        differences: What was added to the model's parameters, by name; a missing one was not changed.
-        count: Number of directions.
-        seed: Seed of the search for them.
+        sharp: The eigenvectors.
+        model: The model at whose weights they are.
+        differences: What was added to its parameters, or taken from them, by name; a missing one was not changed.
 
     Raises:
-        SettingsError: The difference is zero or is none of parameters, memory is short, or there are not so many
-            directions.
+        SettingsError: The difference is zero or is none of parameters.
     """
-    parameters = dict(task.model.named_parameters())
-    pieces = [differences.get(name, torch.zeros(p.shape)).detach().cpu().flatten() for name, p in parameters.items()]
-    difference = torch.cat([piece.double() for piece in pieces])
-    energy = difference.square().sum()
+    pieces = [differences.get(name, torch.zeros(p.shape)).detach().cpu() for name, p in model.named_parameters()]
+    difference = torch.cat([piece.double().flatten() for piece in pieces])[None]
+    energies = sharp.energies(difference)
+    energy = energies.sum()
     if not energy:
-        raise SettingsError("no parameter was changed, so no direction of the loss matters; leave --trusted out.")
-    _check_memory(len(difference), count)
-    values, vectors = largest_eigenpairs(hessian_product(task, trusted), len(difference), count, seed=seed)
-    sizes = [len(piece) for piece in pieces]
-    spread = torch.stack([v.square().sum(0, dtype=torch.float64) for v in vectors.split(sizes)])
-    moved = torch.stack([piece.square().sum() / max(len(piece), 1) for piece in difference.split(sizes)])
-    along = torch.stack([torch.dot(v.double(), difference) for v in vectors.T]).square()
-    return SharpShare(
-        eigenvalues=tuple(values.tolist()),
-        shares=tuple((along.cumsum(0) / energy).tolist()),
-        random=tuple((torch.arange(1, count + 1) / len(difference)).tolist()),
-        matched=tuple(((moved @ spread).cumsum(0) / energy).tolist()),
-    )
-
-
-def hessian_product(task: Task, examples: Examples) -> Callable[[Tensor], Tensor]:
-    """The product of a vector `[parameters]`, on the CPU, with the Hessian of the mean loss on the examples.
-
-    By two backward passes a batch (Pearlmutter 1994); the model is not changed.
-
-    Args:
-        task: Its model is copied.
-        examples: Inputs; where they have no `y`, the model's own outputs are the targets.
-    """
-    flat = FlatModel(task.model)
-    weights = list(flat.model.parameters())
-    targets = task.predict(examples) if examples.y is None else examples.y
-    size = task.fitting(examples)
-
-    def product(vector: Tensor) -> Tensor:
-        total, vector = torch.zeros_like(flat.weights), vector.to(flat.weights)
-        for x, y in zip(examples.x.split(size), targets.split(size), strict=True):
-            loss = task.mean_loss(flat.model, x, y) * len(x) / len(examples)
-            gradient = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
-            slope = torch.cat([g.flatten() for g in gradient]) @ vector
-            second = torch.autograd.grad(slope, weights, materialize_grads=True)
-            total += torch.cat([s.flatten() for s in second])
-        return total.cpu()
-
-    return product
-
-
-def _check_memory(size: int, count: int) -> None:
-    needed, free = 4 * size * (lanczos_vectors(size, count) + count), psutil.virtual_memory().available
-    if needed > free:
         raise SettingsError(
-            f"{count} directions of {size:,} weights take {needed / 2**30:,.0f} GB of memory, {free / 2**30:,.0f} GB "
-            "are free; take fewer with --directions."
+            "no parameter was changed, so the difference lies in no direction of the loss; give models that differ."
         )
+    count = len(sharp.eigenvalues)
+    return SharpShare(
+        eigenvalues=tuple(sharp.eigenvalues.tolist()),
+        shares=tuple((sharp.along(difference)[0].square().cumsum(0) / energy).tolist()),
+        random=tuple((torch.arange(1, count + 1) / difference.shape[1]).tolist()),
+        matched=tuple((sharp.matched(energies)[0].cumsum(0) / energy).tolist()),
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 from anomech.errors import SettingsError
@@ -30,7 +30,7 @@ def largest_eigenpairs(
         Eigenvalues `[count]`, the largest first, and orthonormal eigenvectors `[size, count]`, both float32.
 
     Raises:
-        SettingsError: There are not so many eigenvalues, or they are not told apart.
+        SettingsError: There are not so many eigenvalues, they are not told apart, or all are zero.
     """
     if not 0 < count < size:
         raise SettingsError(
@@ -53,6 +53,11 @@ def largest_eigenpairs(
     except ArpackNoConvergence as error:
         raise SettingsError(
             f"only {len(error.eigenvalues)} of {count} directions could be told apart; take fewer of them."
+        ) from error
+    except ArpackError as error:
+        raise SettingsError(
+            "there are no sharp directions: all curvature is zero, as where no output depends on the weights or "
+            "gradients vanish everywhere; check the model and its activations."
         ) from error
     return torch.from_numpy(values).flip(0), torch.from_numpy(vectors).flip(1)
 

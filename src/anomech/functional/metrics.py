@@ -82,6 +82,22 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def mean_interval(
+    values: Tensor, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Percentile bootstrap interval of the mean of rows `[n, ...]`, `[...]` each, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = values.double().flatten(1) if values.ndim > 1 else values.double()[:, None]
+    drawn = torch.randint(len(rows), (resamples, len(rows)), generator=generator)
+    counts = torch.zeros(resamples, len(rows), dtype=torch.float64).scatter_add_(
+        1, drawn, torch.ones(1, 1, dtype=torch.float64).expand_as(drawn)
+    )
+    means = counts @ rows / len(rows)
+    levels = torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)
+    low, high = torch.quantile(means, levels, dim=0)
+    return low.view(values.shape[1:]), high.view(values.shape[1:])
+
+
 def rate_above(scores: Tensor, cut: float) -> float:
     """Share of the scores `[m]` that is above `cut`: TPR on anomalies, realised FPR on clean inputs; NaN for none."""
     return float((scores > cut).double().mean()) if len(scores) else float("nan")

@@ -21,6 +21,7 @@ from anomech.errors import ModelError
 from anomech.gradients.layers import Projections, as_matrix, matrix_shape, rule_of
 from anomech.gradients.projection import Projection
 from anomech.gradients.selection import select_parameters
+from anomech.gradients.whole import require_gradient
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +150,7 @@ class GradientSketcher:
                 p.requires_grad_(True)
             with torch.enable_grad():
                 outputs = run(self._model, x)
-                if not outputs.requires_grad:
-                    raise ModelError("the model's output has no gradient; it detaches it, or runs under no_grad.")
+                require_gradient(outputs)
                 (cotangent, *_) = cotangents(outputs.detach())
                 found = torch.autograd.grad(outputs, list(self._parameters.values()), cotangent, allow_unused=True)
         finally:
