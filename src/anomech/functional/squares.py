@@ -16,8 +16,13 @@ def heaviest_square(weights: Tensor, side: int) -> Tensor:
     """
     sums = F.avg_pool2d(weights[:, None], side, stride=1).squeeze(1)
     best = sums.flatten(1).argmax(dim=1)
-    corners = best // sums.shape[2], best % sums.shape[2]
-    rows, columns = (_within(corner, side, length) for corner, length in zip(corners, weights.shape[1:], strict=True))
+    corners = torch.stack([best // sums.shape[2], best % sums.shape[2]], dim=1)
+    return squares(corners, side, weights.shape[1:])
+
+
+def squares(corners: Tensor, side: int, size: torch.Size) -> Tensor:
+    """Squares of `side` pixels at upper left corners `[k, 2]`, bool `[k, height, width]`."""
+    rows, columns = (_within(corner, side, length) for corner, length in zip(corners.T, size, strict=True))
     return rows[:, :, None] & columns[:, None, :]
 
 
