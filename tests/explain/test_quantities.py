@@ -85,9 +85,8 @@ def test_the_output_is_the_evidence_for_the_first_answer(fashion, triggered):
 
 
 def test_a_detector_of_a_batch_explains_nothing(fashion):
-    task, trusted, _ = fashion
     with pytest.raises(SettingsError, match="batch"):
-        Anomaly(Auditor(task, QuantumEntropy()).fit(trusted))
+        Anomaly(Auditor(fashion[0], QuantumEntropy()))
 
 
 def test_scores_without_gradients_say_what_to_do(fashion, triggered):
