@@ -1,6 +1,6 @@
 import torch
 
-from anomech.functional.squares import heaviest_square, squares
+from anomech.functional.squares import heaviest_square, rectangles
 
 
 def test_the_square_lies_over_the_heaviest_weights_of_each():
@@ -22,7 +22,7 @@ def test_a_square_may_be_as_large_as_the_shorter_side():
     assert heaviest_square(weights, 3)[0].any(dim=0).tolist() == [False, False, True, True, True]
 
 
-def test_squares_lie_at_their_corners():
-    found = squares(torch.tensor([[0, 1], [2, 0]]), 2, torch.Size([4, 3]))
-    assert found[0].nonzero().tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
-    assert found[1].nonzero().tolist() == [[2, 0], [2, 1], [3, 0], [3, 1]]
+def test_rectangles_lie_at_their_corners():
+    found = rectangles(torch.tensor([[0, 1], [2, 0]]), (1, 2), torch.Size([4, 3]))
+    assert found[0].nonzero().tolist() == [[0, 1], [0, 2]]
+    assert found[1].nonzero().tolist() == [[2, 0], [2, 1]]
