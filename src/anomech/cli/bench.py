@@ -12,6 +12,7 @@ from anomech.bench import (
     agreement,
     attribution,
     calibration,
+    explain,
     language,
     quirky,
     recipe,
@@ -37,6 +38,7 @@ class SuiteName(StrEnum):
     AGREEMENT = "agreement"
     ATTRIBUTION = "attribution"
     CALIBRATION = "calibration"
+    EXPLAIN = "explain"
     LANGUAGE = "language"
     QUIRKY = "quirky"
     RECIPE = "recipe"
@@ -52,6 +54,7 @@ SUITES = {
     SuiteName.AGREEMENT: agreement,
     SuiteName.ATTRIBUTION: attribution,
     SuiteName.CALIBRATION: calibration,
+    SuiteName.EXPLAIN: explain,
     SuiteName.LANGUAGE: language,
     SuiteName.QUIRKY: quirky,
     SuiteName.RECIPE: recipe,

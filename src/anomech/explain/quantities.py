@@ -21,7 +21,7 @@ class Anomaly(Quantity):
     """The score that a fitted auditor gives an input, for what the model answers on that very copy of it.
 
     A copy without the trigger is answered otherwise, by a mechanism that trusted examples do explain: so the score
-    falls. Were the answer held fixed, trusted examples of that class would still not explain it.
+    falls. With the answer held fixed, maps of development organisms were the same to the second digit.
 
     Attributes:
         auditor: Fitted; its detector scores each input by itself.
