@@ -197,7 +197,7 @@ def test_places_fit_into_their_cards(visit, explained_address, viewport):
     assert page.locator("figure.place").count() == 3
     for i in range(3):
         card = page.locator(".card").nth(i).bounding_box()
-        for part in page.locator("figure.place").nth(i).locator("img, figcaption").all():
+        for part in page.locator("figure.place").nth(i).locator(":scope > img, :scope > figcaption").all():
             box = part.bounding_box()
             assert box["width"] >= 80
             assert card["x"] <= box["x"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -100,19 +100,20 @@ def attributions(setup: Setup) -> dict[str, tuple[str, Attribution]]:
 def rows(setup: Setup) -> Iterator[Row]:
     """Every attribution on every organism that there is data for.
 
-    In the small suite, where a trigger has no place, they are the default and chance alone.
+    The default and chance come first on all of them, so that a run that is cut off has these. In the small suite, the
+    others are left out where a trigger has no place.
     """
+    (default, *others, chance), working = attributions(setup).items(), []
     for name, load in _organisms(setup).items():
         try:
             bench = _Bench(name, load(), setup)
-            chosen = list(attributions(setup).items())
-            if setup.suite == "small" and name in map("-".join, SPREAD_OUT):
-                chosen = [chosen[0], chosen[-1]]
-            for label, (explained, attribution) in setup.track(chosen, f"attributions on {name}", len(chosen)):
-                path = row_path(setup, f"explain-{name}", bench.made_of(explained, attribution))
-                yield kept(path, partial(bench.row, label, explained, attribution))
+            yield from bench.rows([default, chance])
+            working.append(bench)
         except AnomechError as error:
             logger.warning("%s is left out: %s", name, error)
+    for bench in working:
+        if setup.suite == "full" or bench.name not in map("-".join, SPREAD_OUT):
+            yield from bench.rows(others)
 
 
 def _organisms(setup: Setup) -> dict[str, Callable[[], Organism]]:
@@ -134,6 +135,12 @@ class _Bench:
     name: str
     organism: Organism
     setup: Setup
+
+    def rows(self, chosen: Sequence[tuple[str, tuple[str, Attribution]]]) -> Iterator[Row]:
+        """The rows of these attributions, computed unless they are kept."""
+        for label, (explained, attribution) in self.setup.track(chosen, f"attributions on {self.name}", len(chosen)):
+            path = row_path(self.setup, f"explain-{self.name}", self.made_of(explained, attribution))
+            yield kept(path, partial(self.row, label, explained, attribution))
 
     def made_of(self, explained: str, attribution: Attribution) -> dict[str, Any]:
         """What a row depends on."""
@@ -226,9 +233,10 @@ class _Bench:
         """Where the trigger changes a black or a white image, bool `[k, height, width]`."""
         images = self.organism.images
         assert images.y is not None
+        classes = images.y.unique()
         changed = torch.zeros(images.x.shape[2:], dtype=torch.bool)
         for grey in (0.0, 1.0):
-            flat = Examples(x=torch.full_like(images.x[:64], grey), y=images.y[:64])
+            flat = Examples(x=torch.full((len(classes), *images.x.shape[1:]), grey), y=classes)
             attacked = self.organism.attack(flat).x[:1]
             changed |= ((attacked - grey).abs() > VISIBLE).any(dim=1)[0]
         return changed.expand(len(self.positions), -1, -1)

@@ -10,6 +10,8 @@ from anomech.report.headline import percent
 from anomech.report.numbers import fixed, p_value_decimals
 from anomech.report.pictures import data_uri, heat_uri
 
+VOUCHERS = 3
+
 
 @dataclass(frozen=True)
 class Place:
@@ -19,13 +21,14 @@ class Place:
         heat: The picture, the redder the more a pixel adds to the anomaly.
         neutralised: The picture without the pixels that add most.
         told: What became of the answer.
-        located: Whether there is a place; else the anomaly is spread out.
+        vouchers: Name and picture of the trusted examples that come closest to that; none where the anomaly is spread
+            out.
     """
 
     heat: str
     neutralised: str
     told: str
-    located: bool
+    vouchers: list[tuple[str, str]]
 
 
 def place(content: ReportContent, position: int) -> Place | None:
@@ -38,8 +41,13 @@ def place(content: ReportContent, position: int) -> Place | None:
         heat=heat_uri(content.inputs.x[position], found.maps[i]),
         neutralised=data_uri(found.neutralised.x[i]),
         told=_told(content, found, i, position),
-        located=bool(found.located[i]),
+        vouchers=_vouchers(content, found, i) if found.located[i] else [],
     )
+
+
+def _vouchers(content: ReportContent, found: Explanations, i: int) -> list[tuple[str, str]]:
+    nearest = found.verdicts.voucher_positions[i, :VOUCHERS].tolist()
+    return [(content.verdicts.trusted_ids[j], data_uri(content.trusted.x[j])) for j in nearest]
 
 
 def _told(content: ReportContent, found: Explanations, i: int, position: int) -> str:
