@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from anomech.examples import Examples
+from anomech.explain.explanations import Explanations
 from anomech.functional.conformal import p_values
 from anomech.io.conversations import Conversation
 from anomech.report import Dialogue, ReportContent
@@ -114,10 +115,36 @@ def content(m: int = 60, **changes: object) -> ReportContent:
         class_names=CLASSES,
         dialogue=None,
         mechanisms=None,
+        explanations=None,
         notes=["The inputs are of another camera than the trusted examples."],
         cost={"seconds": 41.83, "forward_equivalents": 130.0, "peak_memory_mb": 812.4},
     )
     return replace(whole, **changes)
+
+
+def explained(made: ReportContent) -> Explanations:
+    """The three most anomalous inputs explained: the first by a corner, the last not by any place."""
+    positions = torch.tensor(made.verdicts.most_anomalous(3))
+    hidden = torch.zeros(3, 28, 28, dtype=torch.bool)
+    hidden[:, 22:27, 22:27] = True
+    without = made.verdicts
+    return Explanations(
+        positions=positions,
+        maps=hidden.float(),
+        hidden=hidden,
+        neutralised=made.inputs[positions],
+        verdicts=replace(
+            without,
+            predictions=torch.tensor([2, int(without.predictions[positions[1]]), 0]),
+            p_values=torch.tensor([0.43, 0.52, 0.005]),
+            by_layer=torch.zeros(3, 3),
+        ),
+        concentration=torch.tensor([0.9, 0.7, 0.1]),
+        remaining=torch.tensor([0.0, 0.02, 0.81]),
+        located=torch.tensor([True, True, False]),
+        share=0.04,
+        passes=163.0,
+    )
 
 
 def save_language_model(folder: Path, *, template: str | None = None, **config: object) -> Path:

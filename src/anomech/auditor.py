@@ -19,7 +19,7 @@ from anomech.calibration import Calibrator
 from anomech.detectors import Detector, GradientSpan
 from anomech.errors import ArtefactError, DataError, SettingsError
 from anomech.examples import Examples, stratified_split
-from anomech.features import Features
+from anomech.features import Features, GradientSketch
 from anomech.io.results import result_directory
 from anomech.io.workspace import workspace
 from anomech.progress import Track, silent
@@ -118,9 +118,23 @@ class Auditor:
         parts += [self._examine(self.extract(block)) for block in blocks]
         return self._verdicts(inputs, parts)
 
-    def extract(self, examples: Examples) -> Features:
-        """Features of the examples as the fitted detector scores them."""
-        return self.detector.features.extract(self.task, examples, self._folder, track=self.track)
+    def extract(self, examples: Examples, *, track: Track | None = None) -> Features:
+        """Features of the examples as the fitted detector scores them; progress is reported as ever, or to `track`."""
+        return self.detector.features.extract(self.task, examples, self._folder, track=track or self.track)
+
+    def differentiable(self, x: Tensor) -> Tensor:
+        """Scores `[m]` of inputs `[m, ...]` that require a gradient, through which one goes back to them.
+
+        Raises:
+            SettingsError: The detector's features are no gradients.
+        """
+        features = self.detector.features
+        if not isinstance(features, GradientSketch):
+            raise SettingsError(
+                f"the scores of {type(self.detector).__name__} are not differentiated with respect to inputs; choose "
+                "the detector gradient or coupling, or an attribution without gradients: occlusion."
+            )
+        return self.detector.score(features.differentiable(self.task, x, self._folder))
 
     def _fit(self, trusted: Examples, sampling: Examples | None, *ahead: Examples) -> list[Features]:
         """Fit; returns the features of inputs that are going to be scored next."""

@@ -31,7 +31,7 @@ class Estimate:
     disk_mb: float
 
     def __str__(self) -> str:
-        return f"about {_duration(self.seconds)}, {self.memory_mb:,.0f} MB of memory, {self.disk_mb:,.0f} MB of disk"
+        return f"about {duration(self.seconds)}, {self.memory_mb:,.0f} MB of memory, {self.disk_mb:,.0f} MB of disk"
 
 
 def estimate(task: Task, extractor: FeatureExtractor, trusted: Examples, inputs: int, *, block: int) -> Estimate:
@@ -44,21 +44,25 @@ def estimate(task: Task, extractor: FeatureExtractor, trusted: Examples, inputs:
         inputs: Number of inputs to be scored.
         block: Inputs that are scored at a time, the first with the trusted examples.
     """
-    batch = next(trusted.blocks(min(task.fitting(trusted), TIMED)))
-    task.run(task.model, batch.x[:1])
-    start = time.perf_counter()
-    task.predict(batch)
-    seconds_per_pass = (time.perf_counter() - start) / len(batch)
     blocks = max(1, -(-inputs // block))
     passes = extractor.passes_per_input * (len(trusted) + inputs) + 3 * extractor.gradient_passes(blocks)
     return Estimate(
-        seconds=passes * seconds_per_pass,
+        seconds=passes * seconds_per_pass(task, trusted),
         memory_mb=(
             extractor.working_bytes(task.model) + 4 * extractor.width(task.model) * (len(trusted) + min(inputs, block))
         )
         / 2**20,
         disk_mb=extractor.disk_bytes(task.model) / 2**20,
     )
+
+
+def seconds_per_pass(task: Task, examples: Examples) -> float:
+    """Wall time that a forward pass of one input takes, from a few of them."""
+    batch = next(examples.blocks(min(task.fitting(examples), TIMED)))
+    task.run(task.model, batch.x[:1])
+    start = time.perf_counter()
+    task.predict(batch)
+    return (time.perf_counter() - start) / len(batch)
 
 
 def check_disk(needed_mb: float, folder: Path) -> None:
@@ -72,7 +76,8 @@ def check_disk(needed_mb: float, folder: Path) -> None:
         )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, roughly, in words."""
     if seconds < 1:
         return "a second"
     if seconds < 90:

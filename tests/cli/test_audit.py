@@ -120,3 +120,25 @@ def test_no_false_warning_where_a_false_discovery_rate_decides(anomech, arrays, 
     result = anomech(*audit(trusted=few, detector="mahalanobis", set="layer=output", fdr=0.1))
     assert any(verdicts("out")["flagged"].to_pylist())
     assert "nothing can be flagged" not in result.messages
+
+
+def test_flagged_images_are_explained_in_report_figures_and_verdicts(anomech, audit, tmp_path, verdicts):
+    result = anomech(*audit(explain=2, fpr=0.1, detector="gradient", out="explained"))
+    assert "Explaining 2 flagged inputs: 163 forward passes each" in result.messages
+    table = verdicts("explained")
+    assert table["located"].null_count == len(table) - 2
+    assert json.loads((tmp_path / "explained" / "metrics.json").read_text())["explained"] == 2
+    page = (tmp_path / "explained" / "report.html").read_text()
+    assert page.count('<figure class="place">') == 2
+
+
+def test_nothing_is_explained_that_was_not_to_be(anomech, audit, tmp_path, verdicts):
+    result = anomech(*audit(explain=0, fpr=0.1, detector="gradient", out="plain"))
+    assert "Explaining" not in result.messages
+    assert "located" not in verdicts("plain").column_names
+
+
+def test_a_detector_of_a_batch_is_not_asked_for_places(anomech, audit):
+    result = anomech(*audit(explain=2, detector="que", out="que"))
+    assert result.status == 2
+    assert "no place of an input explains its score" in " ".join(result.messages.split())

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from factories import content, dialogue
+from factories import content, dialogue, explained
 from playwright.sync_api import expect, sync_playwright
 
 from anomech.report import render
@@ -52,8 +52,15 @@ def spoken_address(tmp_path_factory):
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def explained_address(tmp_path_factory):
+    path, made = tmp_path_factory.mktemp("explained") / "report.html", content()
+    path.write_text(render(replace(made, explanations=explained(made))), encoding="utf-8")
+    return path.as_uri()
+
+
 @pytest.fixture
-def visit(browser, address, spoken_address):
+def visit(browser, address, spoken_address, explained_address):
     """Opens the report; in the end no page may have complained or asked for anything but itself."""
     contexts, complaints, requests = [], [], []
 
@@ -72,7 +79,9 @@ def visit(browser, address, spoken_address):
         context.close()
     assert complaints == []
     assert [
-        url for url in requests if url not in (address, spoken_address) and not url.startswith(("data:", "blob:"))
+        url
+        for url in requests
+        if url not in (address, spoken_address, explained_address) and not url.startswith(("data:", "blob:"))
     ] == []
 
 
@@ -179,6 +188,22 @@ def test_plots_follow_a_change_of_colour_scheme(visit):
     assert "rgb(194, 65, 12)" in line.get_attribute("style")
     page.emulate_media(color_scheme="dark")
     expect(line).to_have_attribute("style", re.compile(re.escape("rgb(242, 133, 92)")))
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE, SMALL_PHONE], ids=["desktop", "phone", "small phone"])
+def test_places_fit_into_their_cards(visit, explained_address, viewport):
+    page = visit(viewport, address=explained_address)
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.locator("figure.place").count() == 3
+    for i in range(3):
+        card = page.locator(".card").nth(i).bounding_box()
+        for part in page.locator("figure.place").nth(i).locator(":scope > img, :scope > figcaption").all():
+            box = part.bounding_box()
+            assert box["width"] >= 80
+            assert card["x"] <= box["x"]
+            assert box["x"] + box["width"] <= card["x"] + card["width"]
+    assert page.locator(".layers svg").count() == 8
+    assert page.locator(".layers svg").first.get_attribute("aria-label").startswith("Unusual in")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from anomech.report.numbers import fixed, known, p_value_decimals, score_decimals
-from anomech.report.pictures import data_uri, pictured, pixelated
+from anomech.report.pictures import data_uri, heat_uri, pictured, pixelated
 
 
 def decoded(uri):
@@ -26,6 +26,19 @@ def test_pixels_survive_the_page(channels):
 
 def test_values_outside_the_unit_interval_are_clamped():
     assert decoded(data_uri(torch.tensor([[[-1.0, 2.0]]]))).tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_heat_is_red_where_values_are_highest_and_grey_where_there_is_none(channels):
+    values = torch.tensor([[0.0, 2.0], [-5.0, 0.5]])
+    shown = decoded(heat_uri(torch.full((channels, 2, 2), 0.5), values)).astype(int)
+    redness = shown[..., 0] - shown[..., 2]
+    assert redness[0, 1] > redness[1, 1] > 0
+    assert redness[0, 0] == redness[1, 0] == 0
+
+
+def test_heat_of_nothing_is_the_image_in_grey():
+    assert (decoded(heat_uri(torch.ones(1, 2, 2), torch.zeros(2, 2))) == 255).all()
 
 
 def test_large_images_are_scaled_down_and_keep_their_shape():

@@ -29,6 +29,7 @@ def command(
     new_tokens: o.NewTokens = NEW_TOKENS,
     device: o.Device = None,
     mapped: o.Map = False,
+    explained: o.Explain = None,
     as_json: o.Json = False,
 ) -> None:
     """Which inputs did the model answer by a mechanism that the trusted examples do not explain?"""
@@ -47,6 +48,7 @@ def command(
         batch_size=batch_size,
         new_tokens=new_tokens,
         mapped=mapped,
+        explained=explained,
         device=device,
     )
     raise typer.Exit(execute(run, out, as_json=as_json))
@@ -59,7 +61,11 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     trusted, examples = load_trusted(run, task), load_inputs(run, task)
     examples.require_shape_of(trusted)
     outcome = fit_audit(
-        prepare(run, task, trusted, inputs=len(examples), out=out), trusted, examples, mapped=run.mapped
+        prepare(run, task, trusted, inputs=len(examples), out=out),
+        trusted,
+        examples,
+        mapped=run.mapped,
+        explained=run.explained,
     )
     measured = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, measured, title=f"Audit of {run.model}")

@@ -14,6 +14,7 @@ from anomech.bench import (
     agreement,
     attribution,
     calibration,
+    explain,
     geometry,
     language,
     quirky,
@@ -40,6 +41,7 @@ class SuiteName(StrEnum):
     AGREEMENT = "agreement"
     ATTRIBUTION = "attribution"
     CALIBRATION = "calibration"
+    EXPLAIN = "explain"
     GEOMETRY = "geometry"
     LANGUAGE = "language"
     QUIRKY = "quirky"
@@ -56,6 +58,7 @@ SUITES = {
     SuiteName.AGREEMENT: agreement,
     SuiteName.ATTRIBUTION: attribution,
     SuiteName.CALIBRATION: calibration,
+    SuiteName.EXPLAIN: explain,
     SuiteName.GEOMETRY: geometry,
     SuiteName.LANGUAGE: language,
     SuiteName.QUIRKY: quirky,

@@ -81,6 +81,7 @@ def command(
     seed: o.Seed = 0,
     batch_size: o.BatchSize = 256,
     mapped: o.Map = False,
+    explained: o.Explain = None,
     as_json: o.Json = False,
 ) -> None:
     """Audit a really backdoored model, and compare with what a sceptic would try first."""
@@ -96,6 +97,7 @@ def command(
         seed=seed,
         batch_size=batch_size,
         mapped=mapped,
+        explained=explained,
     )
     execute(run, out, as_json=as_json)
     raise typer.Exit(0)
@@ -134,10 +136,16 @@ def _scene(outcome: Outcome) -> str:
 def _audit(run: Run, out: Path) -> Outcome:
     task = run.task()
     trusted, inputs = load_trusted(run, task), load_inputs(run, task)
-    return fit_audit(prepare(run, task, trusted, inputs=len(inputs), out=out), trusted, inputs, mapped=run.mapped)
+    return fit_audit(
+        prepare(run, task, trusted, inputs=len(inputs), out=out),
+        trusted,
+        inputs,
+        mapped=run.mapped,
+        explained=run.explained,
+    )
 
 
 def _baseline(detector: Detector, outcome: Outcome, *, seed: int) -> dict[str, object]:
     """Figures of a detector that is given the same trusted examples and the same inputs."""
     auditor = Auditor(outcome.auditor.task, detector, calibrator=outcome.auditor.calibrator)
-    return figures(fit_audit(auditor, outcome.auditor.reference, outcome.inputs, explained=False), seed=seed)
+    return figures(fit_audit(auditor, outcome.auditor.reference, outcome.inputs, explained=0), seed=seed)

@@ -289,6 +289,17 @@ Map = Annotated[
     bool,
     typer.Option("--map", help="Group the inputs by mechanism and map them in the report; needs anomech[umap]."),
 ]
+Explain = Annotated[
+    int | None,
+    typer.Option(
+        "--explain",
+        min=0,
+        metavar="N",
+        help="Find out for at most N flagged images which pixels make them anomalous, and ask the model again without "
+        "these; by default for those that the report shows, if that takes at most 200 forward passes each.",
+        show_default=False,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(

@@ -16,11 +16,13 @@ from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, results
 from anomech.cli.runs import Outcome, Run
 from anomech.detectors import Detector, Perplexity
 from anomech.evaluation import evaluate
+from anomech.explain.explanations import Explanations
 from anomech.explain.mechanisms import NONE, Mechanisms
 from anomech.features import AttributionEffects, LossTraces, UntrainedActivations
 from anomech.io import result_directory
 from anomech.io.conversations import conversations
 from anomech.io.texts import classifications, names_of_classes
+from anomech.measure import Usage
 from anomech.report import Dialogue, ReportContent, headline, render
 from anomech.versions import versions
 
@@ -89,6 +91,16 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
         "fit_forward_passes": outcome.usage.forward_passes - passes,
         "peak_memory_mb": outcome.usage.peak_memory_mb,
         "seed": seed,
+        **({} if outcome.explanations is None else _explaining(outcome.explanations, outcome.explaining)),
+    }
+
+
+def _explaining(explanations: Explanations, usage: Usage) -> Figures:
+    return {
+        "explained": len(explanations),
+        "located": int(explanations.located.sum()),
+        "explaining_seconds": usage.seconds,
+        "explaining_forward_equivalents": usage.forward_passes / len(explanations),
     }
 
 
@@ -126,6 +138,9 @@ def write_run(
             table = table.append_column(name, pa.array([getattr(c, column) for c in dialogue.inputs], pa.string()))
     if outcome.mechanisms is not None:
         table = table.append_column("cluster", _clusters(outcome.mechanisms, len(table)))
+    if outcome.explanations is not None:
+        for name, column in outcome.explanations.columns(len(table)).items():
+            table = table.append_column(name, column)
     if run.text_classifier is not None:
         class_names = names_of_classes(auditor.task.model.config)
     config = {
@@ -151,6 +166,7 @@ def write_run(
             class_names=class_names,
             dialogue=dialogue,
             mechanisms=outcome.mechanisms,
+            explanations=outcome.explanations,
             notes=auditor.warnings,
             cost={name: measured[name] for name in ("seconds", "forward_equivalents", "peak_memory_mb")},
         )

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+from torch import Tensor
 
 from anomech.auditor import BLOCK, Auditor
 from anomech.calibration import Calibrator
 from anomech.cli.console import messages, track
 from anomech.detectors import Detector
 from anomech.errors import ArtefactError, SettingsError
-from anomech.estimate import check_disk, estimate
+from anomech.estimate import check_disk, duration, estimate, seconds_per_pass
 from anomech.examples import Examples
+from anomech.explain.attribution import require_images
+from anomech.explain.explanations import Explainer, Explanations
 from anomech.explain.mechanisms import Mechanisms, map_mechanisms
 from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
@@ -28,7 +31,7 @@ from anomech.io.language_models import Tokenizer, is_causal_lm, is_text_classifi
 from anomech.io.texts import read_texts
 from anomech.measure import Usage, measured
 from anomech.organisms.fashion import demo_split, shipped_model
-from anomech.report import CARDS
+from anomech.report import CARDS, pictured
 from anomech.settings import from_plain, to_plain
 from anomech.tasks import CausalLMTask, ClassificationTask, SequenceClassificationTask, Task
 from anomech.verdicts import Verdicts
@@ -38,6 +41,9 @@ SPREAD = "auto"
 
 QUICK = 2.0
 """Seconds below which a run does not say beforehand what it will take."""
+
+AFFORDABLE = 200
+"""Forward passes up to which an explanation is made without being asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,8 @@ class Run:
         batch_size: Inputs a forward pass.
         new_tokens: Longest completion that a language model gives.
         mapped: Whether inputs are grouped by mechanism.
+        explained: Of how many flagged images at most it is found out where the anomaly sits; None leaves it to what
+            that takes.
         device: Where the model runs.
     """
 
@@ -84,6 +92,7 @@ class Run:
     batch_size: int = 256
     new_tokens: int = NEW_TOKENS
     mapped: bool = False
+    explained: int | None = None
     device: str | None = None
 
     @classmethod
@@ -183,16 +192,20 @@ class Outcome:
         inputs: What it judged.
         verdicts: One an input.
         mechanisms: Clusters of the inputs, if they were asked for.
+        explanations: Where the anomalies of some flagged images sit.
         token_scores: Of the inputs that the report shows as cards, by position; empty unless they are completions.
-        usage: What all of it took.
+        usage: What all of it took but the explanations.
+        explaining: What these took.
     """
 
     auditor: Auditor
     inputs: Examples
     verdicts: Verdicts
     mechanisms: Mechanisms | None
+    explanations: Explanations | None
     token_scores: Mapping[int, Sequence[float]]
     usage: Usage
+    explaining: Usage
 
 
 def load_trusted(run: Run, task: Task) -> Examples:
@@ -233,6 +246,7 @@ def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) 
     """Say what the run will take; returns its auditor, to be fitted."""
     check_replaceable(out)
     auditor = run.auditor(task)
+    check_explained(run, auditor, trusted)
     tokens = min(inputs, CARDS) * run.new_tokens if isinstance(task, CausalLMTask) else 0
     predicted = estimate(task, auditor.detector.features, trusted, inputs + tokens, block=BLOCK)
     if predicted.seconds > QUICK:
@@ -243,35 +257,65 @@ def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) 
 
 
 def fit_audit(
-    auditor: Auditor, trusted: Examples, inputs: Examples, *, mapped: bool = False, explained: bool = True
+    auditor: Auditor, trusted: Examples, inputs: Examples, *, mapped: bool = False, explained: int | None = None
 ) -> Outcome:
-    """Fit, judge the inputs and, where they are to be mapped, group them by mechanism.
+    """Fit, judge the inputs, group them by mechanism where they are to be mapped, and explain some.
 
-    Without being `explained`, the tokens of completions are not scored, which only a report needs.
+    At most `explained` flagged images are: by default as many as the report shows, where that takes no more than is
+    affordable. With 0, tokens of completions are not scored either, which only a report needs.
     """
     return _outcome(auditor, inputs, lambda: auditor.fit_audit(trusted, inputs), mapped=mapped, explained=explained)
 
 
-def audit(auditor: Auditor, inputs: Examples, *, mapped: bool = False) -> Outcome:
+def audit(auditor: Auditor, inputs: Examples, *, mapped: bool = False, explained: int | None = None) -> Outcome:
     """The same with an auditor that is fitted."""
-    return _outcome(auditor, inputs, lambda: auditor.audit(inputs), mapped=mapped)
+    return _outcome(auditor, inputs, lambda: auditor.audit(inputs), mapped=mapped, explained=explained)
 
 
 def _outcome(
-    auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts], *, mapped: bool, explained: bool = True
+    auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts], *, mapped: bool, explained: int | None
 ) -> Outcome:
     with measured(auditor.task) as usage:
         verdicts = judge()
         mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if mapped else None
-        token_scores = _token_scores(auditor, inputs, verdicts) if explained else {}
+        token_scores = _token_scores(auditor, inputs, verdicts) if explained != 0 else {}
+    chosen = _to_explain(auditor, inputs, verdicts, explained)
+    with measured(auditor.task) as explaining:
+        explanations = Explainer().explain(auditor, inputs, verdicts, chosen, track=track) if len(chosen) else None
     return Outcome(
         auditor=auditor,
         inputs=inputs,
         verdicts=verdicts,
         mechanisms=mechanisms,
+        explanations=explanations,
         token_scores=token_scores,
         usage=usage,
+        explaining=explaining,
     )
+
+
+def check_explained(run: Run, auditor: Auditor, trusted: Examples) -> None:
+    """Raises SettingsError where explanations are asked for that neither the inputs nor the detector allow."""
+    if run.explained:
+        require_images(trusted.x)
+        Explainer().passes(auditor, trusted.x.shape[1:])
+
+
+def _to_explain(auditor: Auditor, inputs: Examples, verdicts: Verdicts, count: int | None) -> Tensor:
+    """Positions of the most anomalous of the flagged inputs, at most so many; says what explaining them will take."""
+    shape = inputs.x.shape[1:]
+    if count is None:
+        pictures = pictured(inputs.x) and not auditor.detector.offline
+        count = CARDS if pictures and Explainer().passes(auditor, shape) <= AFFORDABLE else 0
+    chosen = [i for i in verdicts.most_anomalous(len(verdicts)) if verdicts.flagged[i]][:count]
+    if chosen:
+        passes = Explainer().passes(auditor, shape)
+        lasting = duration(len(chosen) * passes * seconds_per_pass(auditor.task, inputs))
+        messages.print(
+            f"[dim]Explaining {len(chosen)} flagged inputs: {passes:.0f} forward passes each, about {lasting}[/dim]",
+            soft_wrap=True,
+        )
+    return torch.tensor(chosen, dtype=torch.int64)
 
 
 def _token_scores(auditor: Auditor, inputs: Examples, verdicts: Verdicts) -> dict[int, list[float]]:

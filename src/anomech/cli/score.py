@@ -11,7 +11,7 @@ from anomech.auditor import Auditor
 from anomech.cli import options as o
 from anomech.cli.console import messages, track
 from anomech.cli.output import conclude, figures, write_run
-from anomech.cli.runs import Run, audit, load_inputs
+from anomech.cli.runs import Run, audit, check_explained, load_inputs
 from anomech.errors import ArtefactError, SettingsError
 from anomech.io import check_replaceable
 
@@ -26,6 +26,7 @@ def command(
     batch_size: o.BatchSize = 256,
     device: o.Device = None,
     mapped: o.Map = False,
+    explained: o.Explain = None,
     as_json: o.Json = False,
 ) -> None:
     """Score inputs with a fitted auditor, without sampling again."""
@@ -40,6 +41,7 @@ def command(
         batch_size=batch_size,
         new_tokens=fitted.new_tokens,
         mapped=mapped,
+        explained=explained,
         device=device,
     )
     raise typer.Exit(execute(run, out, as_json=as_json))
@@ -56,7 +58,8 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     for warning in auditor.warnings:
         messages.print(warning)
     inputs = load_inputs(run, task)
-    outcome = audit(auditor, inputs, mapped=run.mapped)
+    check_explained(run, auditor, inputs)
+    outcome = audit(auditor, inputs, mapped=run.mapped, explained=run.explained)
     found = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, found, title=f"Audit of {run.model}")
     return conclude(out, outcome, found, as_json=as_json)

@@ -129,6 +129,25 @@ class GradientSketch(FeatureExtractor):
                 layers.setdefault(name, []).append(values)
         return Features({name: torch.cat(values) for name, values in layers.items()}, torch.cat(predictions))
 
+    def differentiable(self, task: Task, x: Tensor, folder: Path) -> Features:
+        """The sketches that `extract` gives, through which a gradient goes back to inputs `[n, ...]` that require one.
+
+        It takes a forward and a backward pass an input, and going back through both takes twice as much again.
+        """
+        plan = _read_plan(folder)
+        whiten = load_file(folder / "whitening.safetensors") if self.preconditioner != "none" else {}
+        sketcher = self._sketcher(task.model, plan.general)
+        measure = task.evidence if self.behaviour == "evidence" else task.loss
+        outputs, found = sketcher.differentiable(
+            task.run, x.to(task.device), lambda outputs: measure(outputs, task.own_output(outputs.detach()))
+        )
+        task.cost.forward_passes += (8 + 9 * bool(sketcher.general)) * len(x)
+        layers = _without_rounding(_by_layer(found), plan.silent)
+        return Features(
+            {name: values @ whiten[name] if whiten else values for name, values in layers.items()},
+            task.own_output(outputs.detach()).cpu(),
+        )
+
     def _sketcher(self, model: nn.Module, general: Sequence[str] = ()) -> GradientSketcher:
         return GradientSketcher(model, size=self.size, seed=self.seed, general=general, parameters=self.parameters)
 
@@ -150,10 +169,7 @@ class GradientSketch(FeatureExtractor):
         self, task: Task, folder: Path, cotangents: Callable[[Tensor], list[Tensor]]
     ) -> Callable[[Tensor], tuple[Tensor, list[dict[str, Tensor]]]]:
         """What sketches a batch of inputs `[n, ...]` by layer as fitting planned."""
-        try:
-            plan = Plan(**json.loads((folder / "plan.json").read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise ArtefactError(f"{folder} lacks what fitting found ({error}); fit the auditor again.") from error
+        plan = _read_plan(folder)
         sketcher = self._sketcher(task.model, plan.general)
         order = torch.channels_last if plan.channels_last else torch.preserve_format
         reduced = self.precision == "bfloat16"
@@ -193,6 +209,13 @@ class GradientSketch(FeatureExtractor):
             name: whitening(matrix, gamma=self.gamma, nbeta=self.nbeta, diagonal=diagonal).float()
             for name, matrix in curvature.items()
         }
+
+
+def _read_plan(folder: Path) -> Plan:
+    try:
+        return Plan(**json.loads((folder / "plan.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtefactError(f"{folder} lacks what fitting found ({error}); fit the auditor again.") from error
 
 
 def _by_layer(sketches: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,8 @@
-"""Squares of an image."""
+"""Squares and rectangles of an image."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,8 +18,13 @@ def heaviest_square(weights: Tensor, side: int) -> Tensor:
     """
     sums = F.avg_pool2d(weights[:, None], side, stride=1).squeeze(1)
     best = sums.flatten(1).argmax(dim=1)
-    corners = best // sums.shape[2], best % sums.shape[2]
-    rows, columns = (_within(corner, side, length) for corner, length in zip(corners, weights.shape[1:], strict=True))
+    corners = torch.stack([best // sums.shape[2], best % sums.shape[2]], dim=1)
+    return rectangles(corners, (side, side), weights.shape[1:])
+
+
+def rectangles(corners: Tensor, sides: Sequence[int], size: torch.Size) -> Tensor:
+    """Rectangles of two sides in pixels at upper left corners `[k, 2]`, bool `[k, height, width]`."""
+    rows, columns = (_within(*one) for one in zip(corners.T, sides, size, strict=True))
     return rows[:, :, None] & columns[:, None, :]
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from anomech.errors import ModelError
-from anomech.gradients.layers import Projections, as_matrix, matrix_shape, rule_of
+from anomech.gradients.layers import Backward, Projections, as_matrix, matrix_shape, rule_of
 from anomech.gradients.projection import Projection
 from anomech.gradients.selection import select_parameters
 from anomech.gradients.whole import require_gradient
@@ -98,6 +98,31 @@ class GradientSketcher:
                 "branch that the model did not take then; fit on examples of every form."
             )
         return outputs, sketches
+
+    def differentiable(self, run: Run, x: Tensor, value: Callable[[Tensor], Tensor]) -> tuple[Tensor, Sketches]:
+        """The same sketches of the gradients of a number, through which a gradient goes back to the inputs.
+
+        Args:
+            run: Runs the model.
+            x: Inputs `[n, ...]` that require a gradient.
+            value: From the outputs to the number of each sample, `[n]`.
+
+        Returns:
+            The outputs `[n, ...]`, and the sketches `[n, d]`.
+        """
+        with self._recorded() as calls, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            outputs = run(self._model, x)
+            values = value(outputs)
+            if not values.requires_grad:
+                raise ModelError("the model's output has no gradient; it detaches it, or runs under no_grad.")
+            received = torch.autograd.grad(
+                values.sum(), [call.output for call in calls], create_graph=True, allow_unused=True
+            )
+            found: Sketches = {}
+            for call, gradient in zip(calls, received, strict=True):
+                if gradient is not None:
+                    _add(found, call.names, call.backward(gradient.float()))
+            return outputs, self._complete(found | self._generally_differentiable(values), len(x))
 
     def unfaithful(self, run: Run, x: Tensor, cotangents: Callable[[Tensor], Sequence[Tensor]]) -> list[str]:
         """Parameters whose rule does not give autograd's gradient on this model, found on a few inputs `[n, ...]`.
@@ -185,6 +210,18 @@ class GradientSketcher:
             return self._one_by_one(run, x, cotangent)
         return {name: self._project(name, found[f"model.{name}"]) for name in self.general}
 
+    def _generally_differentiable(self, values: Tensor) -> Sketches:
+        """Sketches of the parameters without a rule, of numbers `[n]` one after the other."""
+        if not self.general:
+            return {}
+        parameters = [self._parameters[name] for name in self.general]
+        found = [torch.autograd.grad(v, parameters, create_graph=True, allow_unused=True) for v in values]
+        return {
+            name: self._project(name, torch.stack([g[i] for g in found]))
+            for i, name in enumerate(self.general)
+            if found[0][i] is not None
+        }
+
     def _one_by_one(self, run: Run, x: Tensor, cotangent: Tensor) -> Sketches:
         pairs = zip(x.split(1), cotangent.split(1), strict=True)
         alone = [self._alone(run, one, partial(_given, v))[1] for one, v in pairs]
@@ -256,12 +293,52 @@ class GradientSketcher:
             output = output + output.new_zeros((), requires_grad=True)
 
         def receive(gradient: Tensor) -> None:
-            for local, sketch in backward(_single(gradient)).items():
-                name = names[local]
-                current[name] = current[name] + sketch if name in current else sketch
+            _add(current, names, backward(_single(gradient)))
 
         output.register_hook(receive)
         return output
+
+    @contextmanager
+    def _recorded(self) -> Iterator[list[_Call]]:
+        """Within, calls of the layers with a rule are noted; of the parameters, those without one have a gradient."""
+        calls: list[_Call] = []
+
+        def record(names: dict[str, str], layer: nn.Module, args: Any, kwargs: Any, output: Tensor) -> Tensor:
+            x = args[0] if args else next(iter(kwargs.values()))
+            projections: Projections = {local: self.projections[name] for local, name in names.items()}
+            rule = rule_of(layer)
+            assert rule is not None
+            if not output.requires_grad:
+                output = output + output.new_zeros((), requires_grad=True)
+            calls.append(_Call(names, output, rule(layer, _float(x).to(output.device), _float(output), projections)))
+            # What follows may work in place.
+            return output.clone()
+
+        hooks = [
+            layer.register_forward_hook(partial(record, names), with_kwargs=True)
+            for layer, names in self._ruled.items()
+        ]
+        fast_path = torch.backends.mha.get_fastpath_enabled()
+        before = {name: p.requires_grad for name, p in self._model.named_parameters()}
+        try:
+            torch.backends.mha.set_fastpath_enabled(False)
+            for name, p in self._model.named_parameters():
+                p.requires_grad_(name in self.general)
+            yield calls
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+            for name, p in self._model.named_parameters():
+                p.requires_grad_(before[name])
+            for hook in hooks:
+                hook.remove()
+
+
+class _Call(NamedTuple):
+    """One call of a layer: the names of its parameters, what it put out, and its rule, which awaits the gradient."""
+
+    names: dict[str, str]
+    output: Tensor
+    backward: Backward
 
 
 class _Running(nn.Module):
@@ -312,6 +389,17 @@ def _refuse_what_has_no_gradients(model: nn.Module) -> None:
             )
 
 
+def _add(sketches: Sketches, names: dict[str, str], found: Sketches) -> None:
+    """Sum sketches by the layer's own names of its parameters into those by the model's."""
+    for local, sketch in found.items():
+        name = names[local]
+        sketches[name] = sketches[name] + sketch if name in sketches else sketch
+
+
 def _single(values: Tensor) -> Tensor:
     """Detached and, where floating point, in single precision."""
-    return values.detach().float() if values.is_floating_point() else values.detach()
+    return _float(values.detach())
+
+
+def _float(values: Tensor) -> Tensor:
+    return values.float() if values.is_floating_point() else values

@@ -3,8 +3,18 @@
 from anomech.report.content import Dialogue, ReportContent
 from anomech.report.geometry import render_geometry
 from anomech.report.headline import headline
+from anomech.report.pictures import pictured
 from anomech.report.render import render
 from anomech.report.tables import CARDS
 from anomech.report.weights import render_difference
 
-__all__ = ["CARDS", "Dialogue", "ReportContent", "headline", "render", "render_difference", "render_geometry"]
+__all__ = [
+    "CARDS",
+    "Dialogue",
+    "ReportContent",
+    "headline",
+    "pictured",
+    "render",
+    "render_difference",
+    "render_geometry",
+]

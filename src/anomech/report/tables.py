@@ -11,6 +11,8 @@ from anomech.io.conversations import Conversation
 from anomech.report.content import Dialogue, ReportContent
 from anomech.report.numbers import MISSING, fixed, known, p_value_decimals, score_decimals
 from anomech.report.pictures import data_uri, pictured
+from anomech.report.places import Place, place
+from anomech.report.profiles import Profile, profile
 from anomech.sampling.health import ChainHealth
 
 CARDS = 8
@@ -86,6 +88,8 @@ class Card:
     vouchers: list[Voucher]
     layers: list[tuple[str, str]]
     """Where the input is least explained, and how unusual it is there."""
+    profile: Profile | None
+    place: Place | None
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,10 @@ def cards(content: ReportContent) -> list[Card]:
             tokens=[] if dialogue is None else _tokens(content, dialogue, row.position),
             vouchers=list(_vouchers(content, row.position)),
             layers=[(name, fixed(value, 1)) for name, value in content.verdicts.least_explained(row.position)],
+            profile=_profile(content, row.position),
+            place=place(content, row.position),
         )
-        for row in rows(content, CARDS)
+        for row in rows(content, max(CARDS, len(content.explanations or ())))
     ]
 
 
@@ -197,6 +203,16 @@ def cost_facts(cost: Mapping[str, float]) -> list[str]:
         ("peak_memory_mb", 0, " MB at most"),
     )
     return [known(cost[name], decimals, unit=unit) for name, decimals, unit in wanted if name in cost]
+
+
+def _profile(content: ReportContent, position: int) -> Profile | None:
+    """How unusual the input is in each layer, and how much so without what its anomaly rests on."""
+    verdicts, found = content.verdicts, content.explanations
+    if len(verdicts.layers) < 2:
+        return None
+    i = None if found is None else found.of(position)
+    after = None if found is None or i is None else found.verdicts.by_layer[i].tolist()
+    return profile(verdicts.layers, verdicts.by_layer[position].tolist(), after)
 
 
 def _vouchers(content: ReportContent, position: int) -> Iterator[Voucher]:

@@ -1,0 +1,100 @@
+"""Does an attribution point at a place, and at the right one?
+
+Values are `[m, *places]`, such as `[m, height, width]`, higher where more of a number comes from; masks are bool of the
+same shape. Where places are ranked, ties go to the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def top_places(values: Tensor, share: float) -> Tensor:
+    """The highest places of each input, bool `[m, *places]`: that share of all of them, at least one."""
+    flat = values.flatten(1)
+    count = max(1, round(share * flat.shape[1]))
+    highest = flat.argsort(dim=1, descending=True, stable=True)[:, :count]
+    return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, highest, True).view_as(values)
+
+
+def concentration(values: Tensor, share: float) -> Tensor:
+    """How much of what is positive lies in the highest places, that share of all, `[m]` in [0, 1]; 0 where nothing is.
+
+    Of one value everywhere it is the share itself.
+    """
+    return energy_in_mask(values, top_places(values, share))
+
+
+def energy_in_mask(values: Tensor, mask: Tensor) -> Tensor:
+    """How much of what is positive lies in the mask, `[m]` in [0, 1]; 0 where nothing is positive.
+
+    Source: the energy-based pointing game of Score-CAM (Wang et al. 2020, arXiv 1910.01279).
+    """
+    positive = values.clamp_min(0).flatten(1)
+    total = positive.sum(dim=1)
+    inside = (positive * mask.flatten(1)).sum(dim=1)
+    return torch.where(total > 0, inside / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
+
+
+def overlap(values: Tensor, mask: Tensor) -> Tensor:
+    """Intersection over union of the mask and as many highest places as it has, `[m]` in [0, 1]."""
+    return torch.stack([_overlap(one, places) for one, places in zip(values, mask, strict=True)])
+
+
+def points_at_centre(values: Tensor, mask: Tensor, share: float) -> Tensor:
+    """Whether the centre of the mask is among the highest places, that share of all, bool `[m]`.
+
+    The centre is the mean of the coordinates of the mask; where it falls between places, any of those beside it counts.
+    """
+    return (top_places(values, share) & centres(mask)).flatten(1).any(dim=1)
+
+
+def centres(mask: Tensor) -> Tensor:
+    """The places at, or where it falls between them beside, the mean of the coordinates of each mask."""
+    found = torch.zeros_like(mask)
+    for own, places in zip(found, mask, strict=True):
+        if places.any():
+            centre = places.nonzero().double().mean(dim=0)
+            all_places = torch.ones_like(places).nonzero()
+            # An even number of places has its centre between two; half a place further off is rounding.
+            beside = ((all_places - centre).abs() <= 0.5 + 1e-6).all(dim=1)
+            own[tuple(all_places[beside].T)] = True
+    return found
+
+
+def removal_curve(
+    values: Tensor, shares: Sequence[float], measure: Callable[[Tensor], Tensor], *, inserted: bool = False
+) -> Tensor:
+    """What is measured while more and more of the highest places are hidden, `[m, len(shares)]`.
+
+    Source: insertion and deletion of RISE (Petsiuk et al. 2018, arXiv 1806.07421).
+
+    Args:
+        values: Attributions `[m, *places]`.
+        shares: Shares of the places, ascending in [0, 1].
+        measure: From the places that are hidden, bool `[m, *places]`, to a number of each input, `[m]`.
+        inserted: Hide all but the highest places instead.
+    """
+    hidden = [_shown(values, share) for share in shares]
+    return torch.stack([measure(~places if inserted else places) for places in hidden], dim=1)
+
+
+def area_under(curve: Tensor, shares: Sequence[float]) -> Tensor:
+    """Mean height `[m]` of curves `[m, k]` over the shares at which they were measured."""
+    at = torch.tensor(list(shares), dtype=curve.dtype)
+    area: Tensor = torch.trapezoid(curve, at, dim=1) / (at[-1] - at[0])
+    return area
+
+
+def _shown(values: Tensor, share: float) -> Tensor:
+    return top_places(values, share) if share > 0 else torch.zeros_like(values, dtype=torch.bool)
+
+
+def _overlap(values: Tensor, mask: Tensor) -> Tensor:
+    if not mask.any():
+        return values.new_zeros(())
+    highest = top_places(values[None], float(mask.double().mean()))[0]
+    return (highest & mask).sum() / (highest | mask).sum()

@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from anomech.functional.localization import (
+    area_under,
+    centres,
+    concentration,
+    energy_in_mask,
+    overlap,
+    points_at_centre,
+    removal_curve,
+    top_places,
+)
+
+
+def masked(*cells, shape=(4, 5)):
+    mask = torch.zeros(1, *shape, dtype=torch.bool)
+    for cell in cells:
+        mask[(0, *cell)] = True
+    return mask
+
+
+def test_the_highest_share_of_places_is_taken():
+    values = torch.tensor([[[3.0, 1.0], [2.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    assert top_places(values, 0.5)[0].tolist() == [[True, False], [True, False]]
+    assert top_places(values, 0.5)[1].tolist() == [[True, True], [False, False]]
+    assert top_places(values, 0.01).flatten(1).sum(dim=1).tolist() == [1, 1]
+
+
+def test_places_of_a_text_are_ranked_as_pixels_are():
+    assert top_places(torch.tensor([[0.1, 0.9, 0.5]]), 1 / 3).tolist() == [[False, True, False]]
+
+
+def test_energy_counts_what_is_positive():
+    values = torch.tensor([[[3.0, 1.0], [-5.0, 0.0]]])
+    mask = torch.tensor([[[True, False], [True, False]]])
+    assert energy_in_mask(values, mask).tolist() == [0.75]
+    assert energy_in_mask(-values.abs(), mask).tolist() == [0]
+
+
+def test_one_value_everywhere_is_as_concentrated_as_chance():
+    assert concentration(torch.ones(1, 10, 10), 0.05).item() == pytest.approx(0.05)
+    assert concentration(torch.zeros(1, 10, 10), 0.05).tolist() == [0]
+    point = torch.zeros(1, 10, 10)
+    point[0, 3, 3] = 2
+    assert concentration(point, 0.05).tolist() == [1]
+
+
+def test_overlap_is_that_of_as_many_places_as_the_mask_has():
+    mask = masked((0, 0), (0, 1))
+    values = torch.zeros(1, 4, 5)
+    values[0, 0, 1] = 2
+    values[0, 3, 3] = 1
+    assert overlap(values, mask).item() == pytest.approx(1 / 3)
+    assert overlap(mask.float(), mask).tolist() == [1]
+    assert overlap(values, masked()).tolist() == [0]
+
+
+def test_the_centre_of_an_even_patch_lies_between_four_pixels_and_of_an_odd_one_in_one():
+    assert centres(masked((1, 1), (1, 2), (2, 1), (2, 2)))[0].nonzero().tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    assert centres(masked((0, 0), (0, 1), (0, 2)))[0].nonzero().tolist() == [[0, 1]]
+    assert not centres(masked()).any()
+
+
+def test_pointing_at_the_centre_takes_more_than_pointing_at_the_patch():
+    patch = masked(*((r, c) for r in range(3) for c in range(3)), shape=(10, 10))
+    values = torch.zeros(2, 10, 10)
+    values[0, 1, 1] = values[1, 0, 0] = 1
+    assert points_at_centre(values, patch.expand(2, -1, -1), 0.01).tolist() == [True, False]
+
+
+def test_what_counts_is_gone_early_when_removed_and_there_early_when_inserted():
+    weights = torch.tensor([[[4.0, 3.0], [2.0, 1.0]]])
+    shares = (0.0, 0.25, 0.5, 1.0)
+
+    def left(hidden):
+        return (weights * ~hidden).sum(dim=(1, 2))
+
+    assert removal_curve(weights, shares, left).tolist() == [[10, 6, 3, 0]]
+    assert removal_curve(weights, shares, left, inserted=True).tolist() == [[0, 4, 7, 10]]
+    worst = removal_curve(-weights, shares, left)
+    assert (area_under(removal_curve(weights, shares, left), shares) < area_under(worst, shares)).all()
+
+
+def test_the_area_under_a_line_is_its_mean():
+    assert area_under(torch.tensor([[0.0, 0.5, 1.0]]), (0.0, 0.5, 1.0)).item() == pytest.approx(0.5)
