@@ -16,6 +16,7 @@ from anomech.bench import (
     quirky,
     recipe,
     sampling,
+    sanity,
     sensitivity,
     speed,
     storage,
@@ -41,6 +42,7 @@ class SuiteName(StrEnum):
     QUIRKY = "quirky"
     RECIPE = "recipe"
     SAMPLING = "sampling"
+    SANITY = "sanity"
     SENSITIVITY = "sensitivity"
     SPEED = "speed"
     STORAGE = "storage"
@@ -56,6 +58,7 @@ SUITES = {
     SuiteName.QUIRKY: quirky,
     SuiteName.RECIPE: recipe,
     SuiteName.SAMPLING: sampling,
+    SuiteName.SANITY: sanity,
     SuiteName.SENSITIVITY: sensitivity,
     SuiteName.SPEED: speed,
     SuiteName.STORAGE: storage,
@@ -66,6 +69,7 @@ SUITES = {
 FIGURES = {
     SuiteName.AGREEMENT: agreement.FIGURE,
     SuiteName.QUIRKY: quirky.FIGURE,
+    SuiteName.SANITY: sanity.FIGURE,
     SuiteName.SENSITIVITY: sensitivity.FIGURE,
 }
 

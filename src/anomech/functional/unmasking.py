@@ -9,6 +9,9 @@ from torch import Tensor
 
 from anomech.errors import DataError, SettingsError
 
+Side = Literal["top", "bottom"]
+"""The pixels of largest magnitude of attribution, or those of smallest."""
+
 
 class DiffROAR(NamedTuple):
     """Predictive power of the coordinates that an attribution ranks first, less that of those it ranks last."""
@@ -42,7 +45,7 @@ def rank_pixels(attribution: Tensor, *, seed: int) -> Tensor:
     return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, places.expand_as(order)).view_as(attribution)
 
 
-def unmask(x: Tensor, ranks: Tensor, *, share: float, keep: Literal["top", "bottom"]) -> Tensor:
+def unmask(x: Tensor, ranks: Tensor, *, share: float, keep: Side) -> Tensor:
     """Images that keep the pixels of largest or smallest attribution, all others set to 0.
 
     Source: arXiv 2102.12781, section 3: `x^S` with S the top-k or bottom-k attribution.
