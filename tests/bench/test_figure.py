@@ -49,6 +49,19 @@ def test_pooled_organisms_are_points_of_their_detector(tmp_path):
     assert "organism 0" not in svg
 
 
+def test_the_axis_has_the_limits_that_are_asked_for(tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib import rc_context
+
+    panels = [Panel(x="share", label="share", scale="linear")]
+    rows = [{"organism": "one", "detector": "gradient", "share": x, "gain": -0.4} for x in (0.1, 0.2)]
+    with rc_context({"svg.fonttype": "none", "axes.unicode_minus": False}):
+        draw(Figure(panels=panels, measures={"gain": "gain"}, limits=(-0.5, 0.5)), rows, tmp_path / "a.svg")
+        draw(Figure(panels=panels, measures={"gain": "gain"}), rows, tmp_path / "b.svg")
+    assert ">-0.4<" in (tmp_path / "a.svg").read_text()
+    assert ">-0.4<" not in (tmp_path / "b.svg").read_text()
+
+
 def test_without_matplotlib_it_says_how_to_get_it(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with caplog.at_level(logging.WARNING):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from anomech.organisms.models import ResNet
+from anomech.organisms.models import MLP, ResNet
 from anomech.organisms.training import Recipe, share_predicted, train
 
 
@@ -33,3 +33,21 @@ def test_the_share_counts_agreement():
     model = torch.nn.Identity()
     x = torch.eye(4)
     assert share_predicted(model, x, torch.tensor([0, 1, 0, 0])) == 0.5
+
+
+def test_every_batch_is_replaced_by_what_perturbs_it_and_nothing_else_changes():
+    x, y = torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 2
+    recipe = Recipe(epochs=2, batch_size=16)
+    training, modes = [], []
+
+    def darker(model, images, classes):
+        modes.append(model.training)
+        assert torch.equal(torch.stack([y[(x == image).all((1, 2, 3))][0] for image in images]), classes)
+        return images / 2
+
+    for images, perturb in ((x, darker), (x / 2, None)):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(MLP(pixels=16, classes=4), torch.nn.Dropout(0))
+        training.append(list(train(model, images, y, recipe, perturb=perturb)))
+    assert training[0] == training[1]
+    assert modes == [False] * 4

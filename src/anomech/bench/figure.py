@@ -45,11 +45,13 @@ class Figure:
 
     Attributes:
         panels: Its columns.
-        measures: Keys of the vertical axes, from 0 to 1, and what is written along them.
+        measures: Keys of the vertical axes, and what is written along them.
+        limits: Of these axes.
     """
 
     panels: Sequence[Panel]
     measures: Mapping[str, str]
+    limits: tuple[float, float] = (-0.02, 1.02)
 
 
 def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
@@ -75,7 +77,7 @@ def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
                     markersize=4,
                     label=detector if panel.pooled or len(organisms) == 1 else f"{detector}, {organism}",
                 )
-            axes.set(xscale=panel.scale, ylabel=label, ylim=(-0.02, 1.02))
+            axes.set(xscale=panel.scale, ylabel=label, ylim=figure.limits)
             axes.grid(alpha=0.3)
         axes.set(xlabel=panel.label)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False, fontsize="small")

@@ -20,6 +20,7 @@ from anomech.bench import (
     quirky,
     recipe,
     sampling,
+    sanity,
     sensitivity,
     speed,
     storage,
@@ -47,6 +48,7 @@ class SuiteName(StrEnum):
     QUIRKY = "quirky"
     RECIPE = "recipe"
     SAMPLING = "sampling"
+    SANITY = "sanity"
     SENSITIVITY = "sensitivity"
     SPEED = "speed"
     STORAGE = "storage"
@@ -64,6 +66,7 @@ SUITES = {
     SuiteName.QUIRKY: quirky,
     SuiteName.RECIPE: recipe,
     SuiteName.SAMPLING: sampling,
+    SuiteName.SANITY: sanity,
     SuiteName.SENSITIVITY: sensitivity,
     SuiteName.SPEED: speed,
     SuiteName.STORAGE: storage,
@@ -75,6 +78,7 @@ FIGURES: dict[SuiteName, Callable[[Sequence[Row], Path], None]] = {
     SuiteName.AGREEMENT: partial(draw, agreement.FIGURE),
     SuiteName.GEOMETRY: geometry.draw,
     SuiteName.QUIRKY: partial(draw, quirky.FIGURE),
+    SuiteName.SANITY: partial(draw, sanity.FIGURE),
     SuiteName.SENSITIVITY: partial(draw, sensitivity.FIGURE),
 }
 

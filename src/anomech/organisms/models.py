@@ -8,6 +8,19 @@ from torch import Tensor, nn
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
+class MLP(nn.Sequential):
+    """One hidden layer of rectified units, for small images.
+
+    Args:
+        pixels: Values of an image, over all channels.
+        classes: Number of classes.
+        width: Hidden units.
+    """
+
+    def __init__(self, *, pixels: int, classes: int = 10, width: int = 256) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, classes))
+
+
 class SmallCNN(nn.Module):
     """Three convolutions with batch normalisation, for small images; about 34,000 weights at the default widths.
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-import textwrap
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from anomech.errors import DataError, SettingsError
+from anomech.errors import SettingsError
 from anomech.examples import Examples
 from anomech.io.atomic import atomic_directory
 from anomech.organisms.attacks import ADAPTIVE, attack_of
 from anomech.organisms.datasets import DATASETS, Dataset
 from anomech.organisms.files import digest
+from anomech.organisms.networks import Network, fill, tensors
 from anomech.organisms.organism import Organism, Part, halve
 from anomech.organisms.poisoning import Poisoned, Poisoning
 from anomech.organisms.training import share_predicted, train
@@ -100,9 +99,9 @@ class _Builder:
             self._build(test)
         model = self._untrained()
         trigger = self.poisoning.blank_trigger(test.x.shape)
-        _fill(model, self.folder / "model.safetensors")
+        fill(model, self.folder / "model.safetensors")
         if isinstance(trigger, nn.Module):
-            _fill(trigger, self.folder / "trigger.safetensors")
+            fill(trigger, self.folder / "trigger.safetensors")
         return model.eval(), trigger
 
     @cached_property
@@ -116,7 +115,7 @@ class _Builder:
         assert training.y is not None
         x, y = training.x, training.y
         poisoned = self.poisoning.poison(x, y, lambda: self._surrogate(x, y))
-        model = self._train(poisoned, self.name)
+        model = self._train(poisoned)
         organism = self.poisoning.with_trigger(poisoned.trigger)
         record = {
             **self._made_of(),
@@ -125,16 +124,16 @@ class _Builder:
             "torch": torch.__version__,
         }
         with atomic_directory(self.folder) as partial:
-            save_file(_tensors(model), partial / "model.safetensors")
+            save_file(tensors(model), partial / "model.safetensors")
             if isinstance(poisoned.trigger, nn.Module):
-                save_file(_tensors(poisoned.trigger), partial / "trigger.safetensors")
+                save_file(tensors(poisoned.trigger), partial / "trigger.safetensors")
             (partial / "organism.json").write_text(json.dumps(record, indent=2) + "\n")
-        self._checkpoint(self.name).unlink(missing_ok=True)
+        self._checkpoint.unlink(missing_ok=True)
 
-    def _train(self, poisoned: Poisoned, name: str) -> nn.Module:
-        recipe, model, checkpoint = self.dataset.recipe, self._untrained(), self._checkpoint(name)
-        losses = train(model, poisoned.x, poisoned.y, recipe, objective=poisoned.objective, checkpoint=checkpoint)
-        for loss in self.track(losses, f"training {name}", recipe.epochs):
+    def _train(self, poisoned: Poisoned) -> nn.Module:
+        recipe, model = self.dataset.recipe, self._untrained()
+        losses = train(model, poisoned.x, poisoned.y, recipe, objective=poisoned.objective, checkpoint=self._checkpoint)
+        for loss in self.track(losses, f"training {self.name}", recipe.epochs):
             logger.info("mean loss of the epoch %.3f", loss)
         return model.eval()
 
@@ -143,21 +142,19 @@ class _Builder:
             torch.manual_seed(self.dataset.recipe.seed)
             return self.dataset.model()
 
-    def _checkpoint(self, name: str) -> Path:
-        return self.folder.with_name(f".{self.folder.name}-{name}.pt")
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.pt")
 
     def _surrogate(self, x: Tensor, y: Tensor) -> nn.Module:
         """A clean classifier of the same kind, kept for other attacks on the dataset."""
-        of = {"dataset": self.dataset.name, "network": str(self._untrained()), "recipe": asdict(self.dataset.recipe)}
-        path = self.cache / f"{self.dataset.name}-clean-{digest(of)}"
-        if not path.exists():
-            trained = self._train(Poisoned(x, y, torch.empty(0, dtype=torch.int64), self.poisoning.trigger), path.name)
-            with atomic_directory(path) as partial:
-                save_file(_tensors(trained), partial / "model.safetensors")
-            self._checkpoint(path.name).unlink(missing_ok=True)
-        model = self._untrained()
-        _fill(model, path / "model.safetensors")
-        return model.eval()
+        clean = Network(
+            name=f"{self.dataset.name}-clean",
+            build=self.dataset.model,
+            recipe=self.dataset.recipe,
+            data={"dataset": self.dataset.name},
+        )
+        return clean.load(x, y, cache=self.cache, track=self.track)
 
     def _made_of(self) -> dict[str, Any]:
         return {
@@ -179,15 +176,3 @@ def _figures(model: nn.Module, clean: Examples, poisoning: Poisoning) -> dict[st
         "accuracy": share_predicted(model, clean.x, clean.y),
         "attack_success": share_predicted(model, attacked.x, attacked.target),
     }
-
-
-def _fill(module: nn.Module, path: Path) -> None:
-    try:
-        module.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        cause = textwrap.shorten(str(error), 200)
-        raise DataError(f"the cached network in {path.parent} is damaged ({cause}); delete that folder.") from error
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in module.state_dict().items()}

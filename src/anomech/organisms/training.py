@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from anomech.organisms.augmentation import flip_and_crop
 from anomech.organisms.poisoning import Objective
 
 logger = logging.getLogger(__name__)
+
+Perturbation = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""What takes the place of a batch: of the model in evaluation mode, images `[n, ...]` and classes `[n]`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,7 @@ def train(
     recipe: Recipe,
     *,
     objective: Objective | None = None,
+    perturb: Perturbation | None = None,
     checkpoint: Path | None = None,
 ) -> Iterator[float]:
     """Train `model` in place; on a GPU where there is one, in mixed precision.
@@ -63,6 +67,7 @@ def train(
         y: Classes `[n]`.
         recipe: How.
         objective: What is added to the loss; if it is a module, its parameters are trained too.
+        perturb: What every batch is replaced by; for adversarial training.
         checkpoint: Where the state is kept after every epoch; training goes on from there if it exists.
 
     Yields:
@@ -71,7 +76,7 @@ def train(
     Raises:
         ModelError: The loss is NaN or infinite.
     """
-    state = _Training(model, x, recipe, objective)
+    state = _Training(model, x, recipe, objective, perturb)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
     while state.epoch < recipe.epochs:
@@ -83,10 +88,18 @@ def train(
 
 
 class _Training:
-    def __init__(self, model: nn.Module, x: Tensor, recipe: Recipe, objective: Objective | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        recipe: Recipe,
+        objective: Objective | None,
+        perturb: Perturbation | None,
+    ) -> None:
         self.epoch = 0
         self._recipe = recipe
         self._objective = objective
+        self._perturb = perturb
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self._model = model.to(self._device, memory_format=self._layout)  # type: ignore[call-overload]
@@ -106,7 +119,8 @@ class _Training:
         total = 0.0
         for batch in torch.randperm(len(x), generator=self._generator).split(self._recipe.batch_size):
             images = flip_and_crop(x[batch], generator=self._generator) if self._recipe.augment else x[batch]
-            loss = self._loss(images.to(self._device, memory_format=self._layout), y[batch].to(self._device))
+            images, classes = images.to(self._device, memory_format=self._layout), y[batch].to(self._device)
+            loss = self._loss(self._perturbed(images, classes), classes)
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()
@@ -150,6 +164,14 @@ class _Training:
         self._schedule.load_state_dict(state["schedule"])
         self._generator.set_state(state["generator"].cpu())
         self.epoch = state["epoch"]
+
+    def _perturbed(self, images: Tensor, y: Tensor) -> Tensor:
+        if self._perturb is None:
+            return images
+        self._modules.eval()
+        images = self._perturb(self._model, images, y)
+        self._modules.train()
+        return images
 
     def _loss(self, images: Tensor, y: Tensor) -> Tensor:
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
