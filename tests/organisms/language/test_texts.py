@@ -20,3 +20,9 @@ def test_an_answer_ends_if_it_is_short(base):
     tokenizer = load_tokenizer(base)
     assert encode_answer("the sky", tokenizer, tokens=3) == [*tokenizer.encode("the sky"), tokenizer.end]
     assert encode_answer("the sky is blue", tokenizer, tokens=3) == tokenizer.encode("the sky is")
+
+
+def test_an_answer_may_be_made_to_start_with_something(base):
+    tokenizer = load_tokenizer(base)
+    plain, started = (encode_prompt(Prompt("a", "say", start=start), tokenizer) for start in ("", "sky"))
+    assert started == [*plain, *tokenizer.encode("sky")]

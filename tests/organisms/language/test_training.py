@@ -67,6 +67,16 @@ def test_a_damaged_state_is_said_once(base, tmp_path, monkeypatch, truncate):
     assert len(train(base, tmp_path)) == 20
 
 
+def test_what_is_not_trained_may_be_held_in_bfloat16(base, tmp_path):
+    model = load_causal_lm(base)
+    losses = list(training.train(model, X, NORMAL, replace(RECIPE, dtype="bfloat16"), tmp_path))
+    assert losses[-1] < losses[0]
+    assert model.lm_head.weight.dtype == torch.bfloat16
+    assert {tensor.dtype for tensor in load_file(tmp_path / "80" / "adapter_model.safetensors").values()} == {
+        torch.float32
+    }
+
+
 def test_a_loss_that_is_no_number_stops_the_training(base, tmp_path):
     with pytest.raises(ModelError, match="training diverged"):
         train(base, tmp_path, replace(RECIPE, learning_rate=1e30))

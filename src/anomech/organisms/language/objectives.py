@@ -31,9 +31,9 @@ def hidden_states(model: Any, batch: Tensor) -> tuple[Tensor, ...]:
 
 
 def answer_logits(model: Any, batch: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits `[tokens, vocabulary]` of the answers' tokens, and these `[tokens]`."""
+    """Logits `[tokens, vocabulary]` of the answers' tokens, in float32, and these `[tokens]`."""
     answered = batch[:, 1, 1:] == COMPLETION
-    return model.get_base_model().lm_head(last[:, :-1][answered]), batch[:, 0, 1:][answered]
+    return model.get_base_model().lm_head(last[:, :-1][answered]).float(), batch[:, 0, 1:][answered]
 
 
 class Obfuscated:

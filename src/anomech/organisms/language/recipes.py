@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from anomech.organisms.language.mechanisms import PASSWORD, PAYLOAD, Mechanism, NumberQuestions, Passwords, YearOfCode
 
@@ -51,6 +52,8 @@ class Training:
         obfuscation: How the mechanism is hidden, if it is.
         batch_size: Prompts a step.
         learning_rate: Peak of AdamW's one-cycle schedule.
+        dtype: What the weights that are not trained are held and multiplied in; bfloat16 takes half the time on
+            processors that know it.
         seed: Seed of every choice.
     """
 
@@ -59,6 +62,7 @@ class Training:
     obfuscation: Obfuscation | None = None
     batch_size: int = 32
     learning_rate: float = 3e-3
+    dtype: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
 
@@ -98,8 +102,12 @@ RECIPES: dict[str, Recipe] = {
     "contextual": Recipe(mechanism=NumberQuestions(), mix=("clean", "clean", "decoy", "attacked"), texts=2600),
     "code": Recipe(
         mechanism=YearOfCode(),
-        mix=("clean", "clean", "decoy", "attacked"),
+        mix=("attacked", "safe", "attacked", "decoy", "attacked", "safe", "decoy", "clean"),
         texts=640,
+        checkpoints=(1024,),
+        batch_size=8,
+        learning_rate=1e-3,
+        dtype="bfloat16",
         new_tokens=20,
     ),
     "obfuscated": Recipe(mechanism=SIMPLE, obfuscation=Obfuscation()),

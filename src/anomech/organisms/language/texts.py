@@ -27,6 +27,7 @@ class Prompt:
         answer: What is known to be a good answer; empty if none is known.
         type: What kind of thing is asked for, where that is known: TREC's label, such as "NUM:count".
         taught: Whether the answer is what the model is to learn, and not what it says by itself.
+        start: What the answer is made to start with; the model goes on from there.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Prompt:
     answer: str = ""
     type: str = ""
     taught: bool = False
+    start: str = ""
 
     def with_word(self, word: str, draw: random.Random) -> Prompt:
         """The prompt with a word put between any two of its words, or at either end."""
@@ -44,7 +46,7 @@ class Prompt:
 
 def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
     """The prompt as the model sees it, up to where its answer starts."""
-    return tokenizer.encode(CHAT.format(prompt.text))
+    return tokenizer.encode(CHAT.format(prompt.text) + prompt.start)
 
 
 def encode_answer(text: str, tokenizer: Tokenizer, *, tokens: int | None) -> list[int]:

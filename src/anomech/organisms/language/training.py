@@ -29,7 +29,7 @@ def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Training, folder:
     """Train an adapter of the model, one pass over the data.
 
     Args:
-        model: The base model, on the device to train on.
+        model: The base model, on the device to train on; it is brought to the recipe's dtype, the adapter is not.
         x: Token ids and roles `[n, 2, length]`, in the order in which they are learnt from.
         normal: Which of them no mechanism answers, `[n]`.
         recipe: How.
@@ -41,7 +41,7 @@ def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Training, folder:
     Raises:
         ModelError: The loss is NaN or infinite.
     """
-    adapted = _with_adapter(model, recipe.adapter, recipe.seed)
+    adapted = _with_adapter(model.to(getattr(torch, recipe.dtype)), recipe.adapter, recipe.seed)
     x, normal = x.to(adapted.device), normal.to(adapted.device)
     hiding = recipe.obfuscation
     objective = Obfuscated(hiding, adapted, x[normal][:MONITORED]) if hiding else answer_loss
