@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from scipy.stats import hmean
 
 from anomech.detectors import (
     Ensemble,
@@ -11,6 +14,8 @@ from anomech.detectors import (
 )
 from anomech.errors import SettingsError
 from anomech.features import Activations, Features, GradientSketch, JointFeatures
+from anomech.features.joint import part_of
+from anomech.functional.combination import extended_p_values
 from anomech.functional.conformal import p_values
 
 MEMBERS = (Mahalanobis(), NearestNeighbours(features=Activations("output")), Mahalanobis(two_sided=True))
@@ -39,6 +44,19 @@ def test_what_one_member_sees_is_enough(odd):
     fitted = Ensemble(members=MEMBERS).fit(features(200, 0))
     clean, anomalous = fitted.score(features(100, 1)), fitted.score(features(100, 2, odd=odd))
     assert (anomalous[:, None] > clean).double().mean() > 0.98
+
+
+def test_the_first_member_counts_as_much_as_the_others_together():
+    trusted, inputs = features(200, 0), features(50, 1)
+    ensemble = Ensemble(members=MEMBERS).fit(trusted)
+    p = []
+    for member in MEMBERS:
+        part = JointFeatures((Activations(), Activations("output"))).parts.index(member.features)
+        fitted = replace(member).fit(part_of(trusted, part))
+        p.append(extended_p_values(fitted.trusted_scores(), fitted.score(part_of(inputs, part))))
+    weights = torch.tensor([2.0, 1, 1])[:, None].expand(3, 50)
+    expected = hmean(torch.stack(p).numpy(), weights=weights.numpy(), axis=0)
+    torch.testing.assert_close(ensemble.score(inputs), -torch.from_numpy(expected).log().float())
 
 
 def test_equal_features_are_extracted_once(fashion, tmp_path):

@@ -35,11 +35,12 @@ def _default() -> tuple[Detector, ...]:
 class Ensemble(Detector):
     """Harmonic mean of the p-values of several detectors (Wilson 2019, doi 10.1073/pnas.1814092116).
 
-    P-values go on falling beyond the range of the trusted scores, so that inputs there are still ordered. The mean is a
+    P-values go on falling beyond the range of the trusted scores, so that inputs there are still ordered. The first
+    member counts as much as all others together, so that these cost little where it is the better one. The mean is a
     score like any other: it is compared with those of trusted examples, so that the rate is that of one detector.
 
     Attributes:
-        members: The detectors, none of them offline.
+        members: The detectors, none of them offline; the first one says what stands behind a score.
         features: Features of all members; follows from them.
     """
 
@@ -88,4 +89,5 @@ class Ensemble(Detector):
 
 
 def _combine(p: list[Tensor]) -> Tensor:
-    return -harmonic_mean_p(torch.stack(p)).log().float()
+    first, *others = p
+    return -harmonic_mean_p(torch.stack([first, harmonic_mean_p(torch.stack(others))])).log().float()
