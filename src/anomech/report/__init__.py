@@ -1,10 +1,10 @@
 """The reports: verdicts, or a comparison of two models, as one HTML file that opens offline."""
 
-from anomech.report.content import Dialogue, ReportContent
+from anomech.report.content import Dialogue, MarkedPrompt, ReportContent
 from anomech.report.headline import headline
 from anomech.report.pictures import pictured
 from anomech.report.render import render
 from anomech.report.tables import CARDS
 from anomech.report.weights import render_difference
 
-__all__ = ["CARDS", "Dialogue", "ReportContent", "headline", "pictured", "render", "render_difference"]
+__all__ = ["CARDS", "Dialogue", "MarkedPrompt", "ReportContent", "headline", "pictured", "render", "render_difference"]
