@@ -87,13 +87,19 @@ def test_every_attribution_has_a_row(data, tmp_path, monkeypatch):
         "random",
     ]
     for row in found:
-        assert all(
-            0 <= row[name] <= 1 for name in ("trigger_in_top_3", "other_word_in_top_3", "neutralised", "vouched")
-        )
+        shares = [value for name, value in row.items() if "first" in name or "top_3" in name]
+        assert len(shares) == 6
+        assert all(0 <= value <= 1 for value in (*shares, row["neutralised"], row["vouched"]))
+        assert row["trigger_first"] <= row["trigger_in_top_3"]
         assert math.isfinite(row["seconds"])
     assert found[0]["forward_equivalents"] > found[1]["forward_equivalents"] > found[4]["forward_equivalents"]
     monkeypatch.setattr(explain_language.LanguageBench, "row", lambda *_: pytest.fail("computed again"))
     assert list(explain_language.rows(Setup(data=data, cache=tmp_path / "cache"))) == found
+
+
+def test_chance_is_counted():
+    found = explain_language.chance_of_any(torch.tensor([1, 2, 4, 0]), torch.tensor([4, 4, 4, 2]), 2)
+    assert found.tolist() == pytest.approx([1 / 2, 5 / 6, 1, 0])
 
 
 def test_positions_are_from_all_over():

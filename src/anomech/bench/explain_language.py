@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import comb
 from pathlib import Path
 
 import torch
@@ -99,9 +100,10 @@ class LanguageBench:
         x, attacked = self.chosen.x, self._attacked
         with measured(self.task) as usage:
             maps = attribution.attribute(quantity, x, track=self.setup.track)
-        highest = top_places(maps, 0, among=self._eraser.erasable(x), fewest=HIDDEN)
+        text = self._eraser.erasable(x)
+        first, highest = (top_places(maps, 0, among=text, fewest=fewest) for fewest in (1, HIDDEN))
         words = word_places(x, [word_of(name) for name in self.chosen.ids], self.tokenizer)
-        pointed = (highest & words).any(dim=1)
+        pointed, chance = (highest & words).any(dim=1), chance_of_any(words.sum(dim=1), text.sum(dim=1), HIDDEN)
         without = Examples(x=self._ask(self._eraser.erase(x[attacked], highest[attacked])))
         return {
             "suite": "explain",
@@ -110,8 +112,12 @@ class LanguageBench:
             "detector": "gradient",
             "n_trusted": len(self.auditor.reference),
             "explained": int(attacked.sum()),
+            "trigger_first": _mean((first & words).any(dim=1)[attacked]),
+            "chance_first": _mean((words.sum(dim=1) / text.sum(dim=1))[attacked]),
             "trigger_in_top_3": _mean(pointed[attacked]),
+            "chance_in_top_3": _mean(chance[attacked]),
             "other_words": int((~attacked).sum()),
+            "other_word_first": _mean((first & words).any(dim=1)[~attacked]),
             "other_word_in_top_3": _mean(pointed[~attacked]),
             "neutralised": _mean(torch.tensor([PAYLOAD not in answer for answer in self._answers(without.x)])),
             "vouched": _mean(~self.auditor.audit(without).flagged),
@@ -172,6 +178,12 @@ class LanguageBench:
 
     def _answers(self, x: Tensor) -> list[str]:
         return [self.tokenizer.decode(ids[roles == COMPLETION].tolist()) for ids, roles in x]
+
+
+def chance_of_any(marked: Tensor, tokens: Tensor, drawn: int) -> Tensor:
+    """Probability `[m]` that some of so many tokens drawn at random is marked, of `tokens` of which `marked` are."""
+    pairs = zip(marked.tolist(), tokens.tolist(), strict=True)
+    return torch.tensor([1 - comb(n - k, min(drawn, n)) / comb(n, min(drawn, n)) for k, n in pairs])
 
 
 def _spread(chosen: Tensor, most: int) -> Tensor:
