@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
 from anomech.errors import ModelError, SettingsError
@@ -30,6 +29,9 @@ class GradCAM(Attribution):
         return quantity.gradient_passes
 
     def _attribute(self, quantity: Quantity, x: Tensor, answers: Tensor) -> Tensor:
+        # Importing captum takes a second, which no command should that does not need it.
+        from captum.attr import LayerAttribution, LayerGradCam
+
         require_images(x)
         if not isinstance(quantity, Output):
             raise SettingsError(

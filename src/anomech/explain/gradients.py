@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import Tensor
 
 from anomech.errors import SettingsError
@@ -103,6 +102,9 @@ class IntegratedGradients(Attribution):
         return self.steps * quantity.gradient_passes
 
     def _attribute(self, quantity: Quantity, x: Tensor, answers: Tensor) -> Tensor:
+        # Importing captum takes a second, which no command should that does not need it.
+        from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+
         require_places(x)
         require_gradient(quantity, gradient(quantity, x[:1], answers[:1]))
 
