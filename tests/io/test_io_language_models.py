@@ -91,6 +91,15 @@ def test_the_text_of_a_prompt_is_what_was_asked(folder, text):
     assert tokenizer.decode_prompt(tokenizer.encode_prompt(text)) == text
 
 
+def test_the_text_of_a_prompt_is_told_from_its_template(folder):
+    tokenizer = load_tokenizer(folder)
+    prompt = tokenizer.encode_prompt("why is")
+    text = [token for token, told in zip(prompt, tokenizer.is_text(prompt), strict=True) if told]
+    assert tokenizer.decode(text) == "why is"
+    assert not any(tokenizer.is_text(tokenizer.encode_prompt("")))
+    assert tokenizer.is_text([]) == []
+
+
 def test_pieces_are_what_tokens_add_to_the_text(folder):
     tokenizer = load_tokenizer(folder)
     assert tokenizer.pieces([*tokenizer.encode("why is"), 2]) == ["why", " is", " <|im_end|>"]

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from factories import content, dialogue, explained
+from factories import content, dialogue, explained, explained_prompts
 from playwright.sync_api import expect, sync_playwright
 
 from anomech.report import render
@@ -48,7 +48,9 @@ def address(tmp_path_factory):
 @pytest.fixture(scope="module")
 def spoken_address(tmp_path_factory):
     path, made = tmp_path_factory.mktemp("spoken") / "report.html", content()
-    path.write_text(render(replace(made, dialogue=dialogue(made))), encoding="utf-8")
+    made = replace(made, dialogue=dialogue(made), explanations=explained(made))
+    marked = replace(made.dialogue, marked=explained_prompts(made))
+    path.write_text(render(replace(made, dialogue=marked)), encoding="utf-8")
     return path.as_uri()
 
 
@@ -216,3 +218,18 @@ def test_tokens_are_coloured_by_how_anomalous_they_are(visit, spoken_address, vi
     assert len(set(colours)) == 3
     assert colours[0].endswith(" / 0)") or colours[0] == "rgba(0, 0, 0, 0)"
     assert tokens.nth(2).get_attribute("title") == "score 0.7000"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_tokens_of_explained_prompts_are_coloured_by_what_they_add(visit, spoken_address, viewport, scheme):
+    page = visit(viewport, scheme, spoken_address)
+    tokens = page.locator(".card").first.locator("p.prompt span[title]")
+    styles = tokens.evaluate_all(
+        "(all) => all.map((one) => [getComputedStyle(one).backgroundColor, getComputedStyle(one).textDecorationLine])"
+    )
+    assert len(styles) == 6
+    assert styles[0][0] == styles[1][0] != styles[2][0] == styles[4][0] != styles[3][0]
+    assert [line for _, line in styles] == ["none", "none", "underline", "underline", "underline", "none"]
+    assert page.locator(".card").first.locator(".told").is_visible()
+    assert page.locator("figure.place").count() == 0

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from anomech.auditor import Auditor
+from anomech.bench import explain_language
 from anomech.bench.kept import kept, row_path
 from anomech.bench.randomised import Quantities, of_random_models, resemblance
 from anomech.bench.setup import Setup
@@ -57,6 +58,11 @@ COLUMNS = [
     "neutralised",
     "vouched",
     "spread_out",
+    "trigger_first",
+    "chance_first",
+    "trigger_in_top_3",
+    "chance_in_top_3",
+    "other_word_first",
     "last_layer",
     "all_layers",
     "forward_equivalents",
@@ -114,6 +120,8 @@ def rows(setup: Setup) -> Iterator[Row]:
     for bench in working:
         if setup.suite == "full" or bench.name not in map("-".join, SPREAD_OUT):
             yield from bench.rows(others)
+    if setup.base_model() is not None:
+        yield from explain_language.rows(setup)
 
 
 def _organisms(setup: Setup) -> dict[str, Callable[[], Organism]]:
@@ -176,6 +184,9 @@ class _Bench:
             "neutralised": _mean(found.verdicts.predictions.eq(self._classes)),
             "vouched": _mean(found.verdicts.p_values > FPR),
             "spread_out": _mean(~found.located),
+            **dict.fromkeys(
+                ("trigger_first", "chance_first", "trigger_in_top_3", "chance_in_top_3", "other_word_first")
+            ),
             "last_layer": None,
             "all_layers": None,
             **self._randomised(explained, attribution, maps),

@@ -120,7 +120,7 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     messages.print(f"The model: {demo.introduction}", soft_wrap=True, highlight=False)
     outcome = _audit(replace(run, **demo.files), out)
     found = figures(outcome, seed=run.seed)
-    baselines = [_baseline(detector, outcome, seed=run.seed) for detector in demo.baselines]
+    baselines = [_baseline(detector, run, outcome) for detector in demo.baselines]
     write_run(out, run, outcome, found, title=demo.title, baselines=baselines, class_names=demo.class_names)
     if not as_json:
         results.print(detection_table([found, *baselines], title=_scene(outcome)))
@@ -136,16 +136,11 @@ def _scene(outcome: Outcome) -> str:
 def _audit(run: Run, out: Path) -> Outcome:
     task = run.task()
     trusted, inputs = load_trusted(run, task), load_inputs(run, task)
-    return fit_audit(
-        prepare(run, task, trusted, inputs=len(inputs), out=out),
-        trusted,
-        inputs,
-        mapped=run.mapped,
-        explained=run.explained,
-    )
+    return fit_audit(run, prepare(run, task, trusted, inputs=len(inputs), out=out), trusted, inputs)
 
 
-def _baseline(detector: Detector, outcome: Outcome, *, seed: int) -> dict[str, object]:
+def _baseline(detector: Detector, run: Run, outcome: Outcome) -> dict[str, object]:
     """Figures of a detector that is given the same trusted examples and the same inputs."""
     auditor = Auditor(outcome.auditor.task, detector, calibrator=outcome.auditor.calibrator)
-    return figures(fit_audit(auditor, outcome.auditor.reference, outcome.inputs, explained=0), seed=seed)
+    judged = replace(run, mapped=False, explained=0)
+    return figures(fit_audit(judged, auditor, outcome.auditor.reference, outcome.inputs), seed=run.seed)

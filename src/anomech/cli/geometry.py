@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anomech.cli import options as o
 from anomech.cli.console import messages, results, track
-from anomech.cli.runs import Run, check_inputs, fit_audit, load_inputs, load_trusted
+from anomech.cli.runs import Run, check_inputs, load_inputs, load_trusted
 from anomech.diffing.directions import SharpShare, sharp_share
 from anomech.diffing.weights import model_changes
 from anomech.errors import SettingsError
@@ -119,7 +119,7 @@ def _anomalous(run: Run, task: Task, trusted: Examples, inputs: Examples) -> tup
     """Which inputs are anomalous, by the truth or by an audit, and what the others and they are called."""
     if inputs.anomalous is not None:
         return inputs.anomalous, ("clean", "anomalous")
-    return fit_audit(run.auditor(task), trusted, inputs, explained=False).verdicts.flagged, ("unflagged", "flagged")
+    return run.auditor(task).fit_audit(trusted, inputs).flagged, ("unflagged", "flagged")
 
 
 def _carried(run: Run, task: Task, trusted: Examples, inputs: Examples, anomalous: Tensor) -> WeightDirections | None:

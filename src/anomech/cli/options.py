@@ -295,8 +295,9 @@ Explain = Annotated[
         "--explain",
         min=0,
         metavar="N",
-        help="Find out for at most N flagged images which pixels make them anomalous, and ask the model again without "
-        "these; by default for those that the report shows, if that takes at most 200 forward passes each.",
+        help="Find out for at most N flagged images or prompts which pixels or tokens make them anomalous, and ask the "
+        "model again without these; by default for those that the report shows, if that takes at most 200 forward "
+        "passes each.",
         show_default=False,
     ),
 ]

@@ -9,8 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from torch import Tensor
 
 from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, results
 from anomech.cli.runs import Outcome, Run
@@ -21,9 +23,11 @@ from anomech.explain.mechanisms import NONE, Mechanisms
 from anomech.features import AttributionEffects, LossTraces, UntrainedActivations
 from anomech.io import result_directory
 from anomech.io.conversations import conversations
+from anomech.io.language_models import Tokenizer
 from anomech.io.texts import classifications, names_of_classes
 from anomech.measure import Usage
-from anomech.report import Dialogue, ReportContent, headline, render
+from anomech.report import Dialogue, MarkedPrompt, ReportContent, headline, render
+from anomech.tasks.tokens import COMPLETION, PROMPT
 from anomech.versions import versions
 
 Figures = dict[str, Any]
@@ -141,6 +145,8 @@ def write_run(
     if outcome.explanations is not None:
         for name, column in outcome.explanations.columns(len(table)).items():
             table = table.append_column(name, column)
+        if dialogue is not None:
+            table = table.append_column("neutralised_completion", _answers(dialogue, len(table)))
     if run.text_classifier is not None:
         class_names = names_of_classes(auditor.task.model.config)
     config = {
@@ -187,7 +193,8 @@ def _dialogue(run: Run, outcome: Outcome) -> Dialogue | None:
     auditor = outcome.auditor
     if run.language_model is not None:
         inputs, trusted = (conversations(e.x, run.tokenizer) for e in (outcome.inputs, auditor.reference))
-        return Dialogue(inputs=inputs, trusted=trusted, token_scores=outcome.token_scores)
+        marked = {} if outcome.explanations is None else _marked(outcome.inputs.x, outcome.explanations, run.tokenizer)
+        return Dialogue(inputs=inputs, trusted=trusted, token_scores=outcome.token_scores, marked=marked)
     if run.text_classifier is not None:
         tokenizer, config = run.text_tokenizer, auditor.task.model.config
         answered = (
@@ -197,6 +204,30 @@ def _dialogue(run: Run, outcome: Outcome) -> Dialogue | None:
         inputs, trusted = (classifications(*one, tokenizer=tokenizer, config=config) for one in answered)
         return Dialogue(inputs=inputs, trusted=trusted, token_scores={}, classified=True)
     return None
+
+
+def _marked(x: Tensor, found: Explanations, tokenizer: Tokenizer) -> dict[int, MarkedPrompt]:
+    """Explained prompts of inputs `[n, 2, length]`, by position."""
+    marked = {}
+    chosen = zip(found.positions.tolist(), found.maps, found.hidden, found.neutralised.x, strict=True)
+    for position, values, hidden, (ids, roles) in chosen:
+        before, prompt = x[position], x[position, 1] == PROMPT
+        asked, answer = before[0, prompt].tolist(), ids[roles == COMPLETION].tolist()
+        text = torch.tensor(tokenizer.is_text(asked))
+        marked[position] = MarkedPrompt(
+            pieces=[piece for piece, told in zip(tokenizer.pieces(asked), text.tolist(), strict=True) if told],
+            values=values[prompt][text].tolist(),
+            hidden=hidden[prompt][text].tolist(),
+            answer=tokenizer.decode(answer),
+            unchanged=answer == before[0, before[1] == COMPLETION].tolist(),
+        )
+    return marked
+
+
+def _answers(dialogue: Dialogue, number: int) -> pa.Array:
+    """What the model says to each explained prompt without what was left out; null for the others."""
+    answers = [dialogue.marked[i].answer if i in dialogue.marked else None for i in range(number)]
+    return pa.array(answers, pa.string())
 
 
 def conclude(out: Path, outcome: Outcome, measured: Mapping[str, Any], *, as_json: bool) -> int:

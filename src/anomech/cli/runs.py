@@ -20,9 +20,9 @@ from anomech.detectors import Detector
 from anomech.errors import ArtefactError, SettingsError
 from anomech.estimate import check_disk, duration, estimate, seconds_per_pass
 from anomech.examples import Examples
-from anomech.explain.attribution import require_images
 from anomech.explain.explanations import Explainer, Explanations
 from anomech.explain.mechanisms import Mechanisms, map_mechanisms
+from anomech.explain.texts import text_explainer
 from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
 from anomech.io.conversations import NEW_TOKENS, Unanswered, read_conversations
@@ -69,7 +69,7 @@ class Run:
         batch_size: Inputs a forward pass.
         new_tokens: Longest completion that a language model gives.
         mapped: Whether inputs are grouped by mechanism.
-        explained: Of how many flagged images at most it is found out where the anomaly sits; None leaves it to what
+        explained: Of how many flagged inputs at most it is found out where the anomaly sits; None leaves it to what
             that takes.
         device: Where the model runs.
     """
@@ -192,7 +192,7 @@ class Outcome:
         inputs: What it judged.
         verdicts: One an input.
         mechanisms: Clusters of the inputs, if they were asked for.
-        explanations: Where the anomalies of some flagged images sit.
+        explanations: Where the anomalies of some flagged inputs sit.
         token_scores: Of the inputs that the report shows as cards, by position; empty unless they are completions.
         usage: What all of it took but the explanations.
         explaining: What these took.
@@ -256,32 +256,29 @@ def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) 
     return auditor
 
 
-def fit_audit(
-    auditor: Auditor, trusted: Examples, inputs: Examples, *, mapped: bool = False, explained: int | None = None
-) -> Outcome:
-    """Fit, judge the inputs, group them by mechanism where they are to be mapped, and explain some.
+def fit_audit(run: Run, auditor: Auditor, trusted: Examples, inputs: Examples) -> Outcome:
+    """Fit, judge the inputs, group them by mechanism where the run maps them, and explain some.
 
-    At most `explained` flagged images are: by default as many as the report shows, where that takes no more than is
-    affordable. With 0, tokens of completions are not scored either, which only a report needs.
+    At most `run.explained` flagged inputs are: by default as many as the report shows, where that takes no more than
+    is affordable. With 0, tokens of completions are not scored either, which only a report needs.
     """
-    return _outcome(auditor, inputs, lambda: auditor.fit_audit(trusted, inputs), mapped=mapped, explained=explained)
+    return _outcome(run, auditor, inputs, lambda: auditor.fit_audit(trusted, inputs))
 
 
-def audit(auditor: Auditor, inputs: Examples, *, mapped: bool = False, explained: int | None = None) -> Outcome:
+def audit(run: Run, auditor: Auditor, inputs: Examples) -> Outcome:
     """The same with an auditor that is fitted."""
-    return _outcome(auditor, inputs, lambda: auditor.audit(inputs), mapped=mapped, explained=explained)
+    return _outcome(run, auditor, inputs, lambda: auditor.audit(inputs))
 
 
-def _outcome(
-    auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts], *, mapped: bool, explained: int | None
-) -> Outcome:
+def _outcome(run: Run, auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts]) -> Outcome:
     with measured(auditor.task) as usage:
         verdicts = judge()
-        mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if mapped else None
-        token_scores = _token_scores(auditor, inputs, verdicts) if explained != 0 else {}
-    chosen = _to_explain(auditor, inputs, verdicts, explained)
+        mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if run.mapped else None
+        token_scores = _token_scores(auditor, inputs, verdicts) if run.explained != 0 else {}
+    explainer = _explainer(run, auditor.task)
+    chosen = _to_explain(explainer, auditor, inputs, verdicts, run.explained)
     with measured(auditor.task) as explaining:
-        explanations = Explainer().explain(auditor, inputs, verdicts, chosen, track=track) if len(chosen) else None
+        explanations = explainer.explain(auditor, inputs, verdicts, chosen, track=track) if len(chosen) else None
     return Outcome(
         auditor=auditor,
         inputs=inputs,
@@ -297,22 +294,39 @@ def _outcome(
 def check_explained(run: Run, auditor: Auditor, trusted: Examples) -> None:
     """Raises SettingsError where explanations are asked for that neither the inputs nor the detector allow."""
     if run.explained:
-        require_images(trusted.x)
-        Explainer().passes(auditor, trusted.x.shape[1:])
+        explainer = _explainer(run, auditor.task)
+        explainer.eraser.places(trusted.x)
+        explainer.passes(auditor, trusted.x.shape[1:])
 
 
-def _to_explain(auditor: Auditor, inputs: Examples, verdicts: Verdicts, count: int | None) -> Tensor:
-    """Positions of the most anomalous of the flagged inputs, at most so many; says what explaining them will take."""
+def _explainer(run: Run, task: Task) -> Explainer:
+    """How inputs of the kind that the model reads are explained."""
+    if not isinstance(task, CausalLMTask):
+        return Explainer()
+    return text_explainer(task, run.tokenizer, new_tokens=run.new_tokens)
+
+
+def _to_explain(
+    explainer: Explainer, auditor: Auditor, inputs: Examples, verdicts: Verdicts, count: int | None
+) -> Tensor:
+    """Positions of the most anomalous of the flagged inputs, at most so many; says what explaining them will take.
+
+    Prompts without text are passed over.
+    """
     shape = inputs.x.shape[1:]
     if count is None:
-        pictures = pictured(inputs.x) and not auditor.detector.offline
-        count = CARDS if pictures and Explainer().passes(auditor, shape) <= AFFORDABLE else 0
-    chosen = [i for i in verdicts.most_anomalous(len(verdicts)) if verdicts.flagged[i]][:count]
+        shown = (pictured(inputs.x) or isinstance(auditor.task, CausalLMTask)) and not auditor.detector.offline
+        count = CARDS if shown and explainer.passes(auditor, shape) <= AFFORDABLE else 0
+    flagged = [i for i in verdicts.most_anomalous(len(verdicts)) if verdicts.flagged[i]] if count else []
+    chosen = [i for i in flagged if explainer.eraser.erasable(inputs.x[i : i + 1]).any()][:count]
     if chosen:
-        passes = Explainer().passes(auditor, shape)
+        passes = explainer.passes(auditor, shape)
         lasting = duration(len(chosen) * passes * seconds_per_pass(auditor.task, inputs))
+        # A text that is shorter than the longest takes fewer.
+        bound, about = ("at most ", "at most") if isinstance(auditor.task, CausalLMTask) else ("", "about")
         messages.print(
-            f"[dim]Explaining {len(chosen)} flagged inputs: {passes:.0f} forward passes each, about {lasting}[/dim]",
+            f"[dim]Explaining {len(chosen)} flagged inputs: {bound}{passes:.0f} forward passes each, {about} "
+            f"{lasting}[/dim]",
             soft_wrap=True,
         )
     return torch.tensor(chosen, dtype=torch.int64)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from anomech.errors import ModelError, SettingsError
 from anomech.examples import Examples
+from anomech.gradients.embeddings import embedded, token_embeddings
 from anomech.progress import Track, silent
 from anomech.tasks import Task
 
@@ -71,6 +72,10 @@ class Eraser(ABC):
     def places(self, x: Tensor) -> torch.Size:
         """The places of one of the inputs `[m, ...]`: `[height, width]` of images, `[length]` of texts."""
 
+    def erasable(self, x: Tensor) -> Tensor:
+        """Which places of inputs `[m, ...]` can be made to say nothing, bool `[m, *places]`; by default all."""
+        return torch.ones(len(x), *self.places(x), dtype=torch.bool)
+
     @abstractmethod
     def erase(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Copies of inputs `[m, ...]` without what the places in `hidden`, bool `[m, *places]`, say."""
@@ -121,16 +126,38 @@ class Attribution(ABC):
         """The same for a batch, with what the model answers on it `[m, ...]`."""
 
 
+def point(quantity: Quantity, x: Tensor) -> Tensor:
+    """Where the gradients of the number are taken: at images themselves, at the embeddings of tokens.
+
+    Returns:
+        `[m, channels, height, width]`, or `[m, length, d]`.
+    """
+    return x if x.is_floating_point() else token_embeddings(quantity.task.model, x[:, 0])
+
+
+def number_at(quantity: Quantity, where: Tensor, x: Tensor, answers: Tensor) -> Tensor:
+    """The number of each input `[m]` as if `where`, to which a gradient goes back, were its `point`."""
+    if x.is_floating_point():
+        return quantity.differentiable(where, answers)
+    with embedded(quantity.task.model, where):
+        return quantity.differentiable(x, answers)
+
+
+def over_channels(x: Tensor) -> int:
+    """The dimension of a `point` of such inputs that is none of places: channels, or the entries of an embedding."""
+    return 1 if x.is_floating_point() else 2
+
+
 def gradient(quantity: Quantity, x: Tensor, answers: Tensor) -> Tensor:
-    """Gradient of the number of each input in that input, `[m, ...]`, on the CPU.
+    """Gradient of the number of each input in its `point`, on the CPU.
 
     Raises:
         ModelError: There is none, or it is zero everywhere.
         SettingsError: The number has none.
     """
     with torch.enable_grad():
-        leaf = x.detach().clone().requires_grad_()
-        values = quantity.differentiable(leaf, answers)
+        leaf = point(quantity, x).detach().clone().requires_grad_()
+        values = number_at(quantity, leaf, x, answers)
         found = torch.autograd.grad(values.sum(), leaf, allow_unused=True)[0] if values.requires_grad else None
     require_gradient(quantity, found)
     assert found is not None
@@ -157,4 +184,18 @@ def require_images(x: Tensor) -> None:
         raise SettingsError(
             f"inputs are {x.dtype} of shape {list(x.shape)}; this attribution is one of images "
             "[m, channels, height, width]."
+        )
+
+
+def require_places(x: Tensor) -> None:
+    """Raises SettingsError unless the inputs are images or texts, whose places are `x.shape[2:]`."""
+    (require_images if x.is_floating_point() else require_tokens)(x)
+
+
+def require_tokens(x: Tensor) -> None:
+    """Raises SettingsError unless the inputs are token ids and their roles `[m, 2, length]`."""
+    if x.ndim != 3 or x.shape[1] != 2 or x.dtype != torch.int64:
+        raise SettingsError(
+            f"inputs are {x.dtype} of shape {list(x.shape)}; this attribution is one of texts, token ids and their "
+            "roles int64 [m, 2, length]."
         )

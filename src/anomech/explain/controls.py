@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from anomech.explain.attribution import Attribution, Quantity, require_images
+from anomech.explain.attribution import Attribution, Quantity, require_places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,5 +24,5 @@ class RandomPlaces(Attribution):
         return 0
 
     def _attribute(self, quantity: Quantity, x: Tensor, answers: Tensor) -> Tensor:
-        require_images(x)
-        return torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(self.seed)).expand(len(x), -1, -1)
+        require_places(x)
+        return torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(self.seed)).expand(len(x), *x.shape[2:])

@@ -11,6 +11,7 @@ from torch import Tensor
 from anomech.auditor import Auditor
 from anomech.errors import SettingsError
 from anomech.examples import Examples
+from anomech.explain.asking import Asking
 from anomech.explain.attribution import Attribution, Eraser
 from anomech.explain.erasers import ImageEraser
 from anomech.explain.occlusion import Occlusion
@@ -56,7 +57,8 @@ class Explanations:
     def columns(self, number: int) -> dict[str, pa.Array]:
         """Columns of a table of all `number` inputs, null for those without an explanation.
 
-        Of images, `box` is the smallest that holds the place: top, left, bottom and right, the last two beyond it.
+        `box` is the smallest that holds the place: of images top, left, bottom and right, the last two beyond it; of
+        texts the first token and the one beyond the last.
         """
         found = {
             "located": self.located.tolist(),
@@ -89,14 +91,18 @@ class Explainer:
     Attributes:
         attribution: How the anomaly is shared out among the places.
         eraser: What is put in the place of those that add most.
-        share: Share of the places that is hidden.
+        ask: Puts what a language model answers to altered prompts in the place of their completions.
+        share: Share of the places that is hidden, of those that can be.
+        fewest: Places that are hidden at least.
         least: Share of what adds to the anomaly that lies in these places if it has a place.
         most: Share of the anomaly that remains without them, at most, if it has a place.
     """
 
     attribution: Attribution = field(default_factory=Occlusion)
     eraser: Eraser = field(default_factory=ImageEraser)
+    ask: Asking | None = None
     share: float = 0.04
+    fewest: int = 1
     least: float = 0.3
     most: float = 0.25
 
@@ -107,7 +113,7 @@ class Explainer:
 
     def passes(self, auditor: Auditor, shape: torch.Size) -> float:
         """Forward passes that explaining an input of that shape `[...]` takes, the neutralised one's included."""
-        anomaly = Anomaly(auditor)
+        anomaly = Anomaly(auditor, self.ask)
         return self.attribution.passes(anomaly, shape) + anomaly.passes
 
     def explain(
@@ -123,12 +129,15 @@ class Explainer:
             track: How progress is reported.
 
         Raises:
+            DataError: An input has no place that could be hidden.
             SettingsError: The attribution goes with neither the detector nor the inputs.
         """
         chosen = inputs[positions]
-        maps = self.attribution.attribute(Anomaly(auditor), chosen.x, track=track)
-        hidden = top_places(maps, self.share)
-        neutralised = Examples(x=self.eraser.erase(chosen.x, hidden), ids=chosen.ids)
+        erasable = self.eraser.erasable(chosen.x)
+        maps = self.attribution.attribute(Anomaly(auditor, self.ask), chosen.x, track=track) * erasable
+        hidden = top_places(maps, self.share, among=erasable, fewest=self.fewest)
+        erased = self.eraser.erase(chosen.x, hidden)
+        neutralised = Examples(x=erased if self.ask is None else self.ask(erased), ids=chosen.ids)
         without = auditor.audit(neutralised)
         concentration = energy_in_mask(maps, hidden)
         remaining = _remaining(verdicts.scores[positions], without.scores, verdicts.trusted_scores.median())

@@ -11,6 +11,7 @@ from torch import Tensor
 from anomech.auditor import Auditor
 from anomech.errors import SettingsError
 from anomech.examples import Examples
+from anomech.explain.asking import Asking
 from anomech.explain.attribution import Quantity
 from anomech.progress import silent
 from anomech.tasks import Task
@@ -25,12 +26,15 @@ class Anomaly(Quantity):
 
     Attributes:
         auditor: Fitted; its detector scores each input by itself.
+        ask: Puts what a language model answers to copies of a prompt in the place of their completions, which are part
+            of its inputs; None keeps them. A gradient keeps them always.
 
     Raises:
         SettingsError: The detector is offline.
     """
 
     auditor: Auditor
+    ask: Asking | None = None
     name: ClassVar[str] = "anomaly"
 
     def __post_init__(self) -> None:
@@ -47,17 +51,18 @@ class Anomaly(Quantity):
 
     @property
     def passes(self) -> float:
-        """Those of the detector's features."""
-        return self.auditor.detector.features.passes_per_input
+        """Those of the detector's features, and of an answer."""
+        return self.auditor.detector.features.passes_per_input + (0 if self.ask is None else self.ask.passes)
 
     @property
     def gradient_passes(self) -> float:
         """A gradient of gradients goes back through a forward and a backward pass."""
-        return 3 * self.passes
+        return 3 * self.auditor.detector.features.passes_per_input
 
     def values(self, x: Tensor, answers: Tensor) -> Tensor:
         """Scores `[m]`."""
-        return self.auditor.detector.score(self.auditor.extract(Examples(x=x), track=silent))
+        answered = x if self.ask is None else self.ask(x)
+        return self.auditor.detector.score(self.auditor.extract(Examples(x=answered), track=silent))
 
     def differentiable(self, x: Tensor, answers: Tensor) -> Tensor:
         """Scores `[m]`, through gradients of gradients.

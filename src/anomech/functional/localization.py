@@ -12,12 +12,20 @@ import torch
 from torch import Tensor
 
 
-def top_places(values: Tensor, share: float) -> Tensor:
-    """The highest places of each input, bool `[m, *places]`: that share of all of them, at least one."""
-    flat = values.flatten(1)
-    count = max(1, round(share * flat.shape[1]))
-    highest = flat.argsort(dim=1, descending=True, stable=True)[:, :count]
-    return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, highest, True).view_as(values)
+def top_places(values: Tensor, share: float, *, among: Tensor | None = None, fewest: int = 1) -> Tensor:
+    """The highest places of each input, bool `[m, *places]`.
+
+    Args:
+        values: `[m, *places]`.
+        share: Share of the places that these are.
+        among: Places that count, bool `[m, *places]`; by default all.
+        fewest: How many they are at least, where so many count.
+    """
+    counted = torch.ones_like(values, dtype=torch.bool) if among is None else among
+    numbers = (share * counted.flatten(1).sum(dim=1)).round().clamp_min(fewest)
+    order = values.masked_fill(~counted, -torch.inf).flatten(1).argsort(dim=1, descending=True, stable=True)
+    ranks = order.argsort(dim=1)
+    return (ranks < numbers[:, None]).view_as(counted) & counted
 
 
 def concentration(values: Tensor, share: float) -> Tensor:

@@ -73,15 +73,24 @@ class Tokenizer:
 
     def decode_prompt(self, ids: Sequence[int]) -> str:
         """Text of a prompt, without what `encode_prompt` puts before and after every text."""
-        one, other, ids = self.encode_prompt("a"), self.encode_prompt("b"), list(ids)
-        ids = ids[_alike(one, other, ids) :]
-        after = _alike(one[::-1], other[::-1], ids[::-1])
-        return self._text(ids[: len(ids) - after])
+        start, end = self._told(ids)
+        return self._text(ids[start:end])
+
+    def is_text(self, ids: Sequence[int]) -> list[bool]:
+        """Which tokens of a prompt are its text: not special ones, nor what `encode_prompt` puts around every text."""
+        (start, end), special = self._told(ids), set(self.tokenizer.all_special_ids)
+        return [start <= i < end and token not in special for i, token in enumerate(ids)]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """What each token adds to the text, special ones too; a character that takes several is with the last."""
         ends = [self._text(ids[:i]).rstrip(UNFINISHED) for i in range(len(ids))] + [self._text(ids)]
         return [end[len(start) :] for start, end in pairwise(ends)]
+
+    def _told(self, ids: Sequence[int]) -> tuple[int, int]:
+        """Where in a prompt its text begins and ends."""
+        one, other, ids = self.encode_prompt("a"), self.encode_prompt("b"), list(ids)
+        start = _alike(one, other, ids)
+        return start, len(ids) - _alike(one[::-1], other[::-1], ids[start:][::-1])
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from anomech.examples import Examples
@@ -15,6 +15,25 @@ from anomech.verdicts import Verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
+class MarkedPrompt:
+    """A prompt whose anomaly was explained.
+
+    Attributes:
+        pieces: What each token of its text adds to it.
+        values: How much each of them adds to the anomaly.
+        hidden: Which were left out.
+        answer: What the model says without them.
+        unchanged: Whether that is what it said before.
+    """
+
+    pieces: Sequence[str]
+    values: Sequence[float]
+    hidden: Sequence[bool]
+    answer: str
+    unchanged: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dialogue:
     """What a report shows of a model that reads text.
 
@@ -23,12 +42,14 @@ class Dialogue:
         trusted: Each trusted example as text.
         token_scores: Scores of the tokens of some completions, each as if it were the whole of it, by position.
         classified: Whether completions are names of classes, in place of words of the model's own.
+        marked: Prompts whose anomaly was explained, by position.
     """
 
     inputs: Sequence[Conversation]
     trusted: Sequence[Conversation]
     token_scores: Mapping[int, Sequence[float]]
     classified: bool = False
+    marked: Mapping[int, MarkedPrompt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +68,7 @@ class ReportContent:
         class_names: Names of the model's classes; None shows their numbers.
         dialogue: Text of inputs and trusted examples; None unless the model reads text.
         mechanisms: Clusters of the inputs; None where they were not asked for.
-        explanations: Where the anomalies of some images sit; None where that was not asked.
+        explanations: Where the anomalies of some inputs sit; None where that was not asked.
         notes: Warnings and honest remarks, shown under the answer.
         cost: "seconds", "forward_equivalents" (per input) and "peak_memory_mb", as far as they are known.
     """

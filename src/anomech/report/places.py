@@ -32,10 +32,10 @@ class Place:
 
 
 def place(content: ReportContent, position: int) -> Place | None:
-    """Where the anomaly of the input at that position sits, if that was asked."""
+    """Where the anomaly of the image at that position sits, if that was asked."""
     found = content.explanations
     i = None if found is None else found.of(position)
-    if found is None or i is None:
+    if found is None or i is None or content.dialogue is not None:
         return None
     return Place(
         heat=heat_uri(content.inputs.x[position], found.maps[i]),
@@ -57,7 +57,12 @@ def _told(content: ReportContent, found: Explanations, i: int, position: int) ->
         return f"Spread out: no few pixels carry it; without the {share} that add most, {stays} of the anomaly stays."
     before, after = int(content.verdicts.predictions[position]), int(found.verdicts.predictions[i])
     says = f"Without these pixels the model {'still ' * (before == after)}says {content.class_name(after)}"
+    return f"{says}, and {vouched(content, found, i)}."
+
+
+def vouched(content: ReportContent, found: Explanations, i: int) -> str:
+    """Whether trusted examples speak for what the model says to the i-th explained input without its place."""
     p = float(found.verdicts.p_values[i])
     shown = fixed(p, p_value_decimals(len(content.verdicts.trusted_scores)))
     explained = "trusted examples vouch for it" if p > content.verdicts.fpr else "no trusted example vouches for it"
-    return f"{says}, and {explained} (p\u00a0=\u00a0{shown})."
+    return f"{explained} (p\u00a0=\u00a0{shown})"

@@ -13,6 +13,7 @@ from anomech.report.numbers import MISSING, fixed, known, p_value_decimals, scor
 from anomech.report.pictures import data_uri, pictured
 from anomech.report.places import Place, place
 from anomech.report.profiles import Profile, profile
+from anomech.report.prompts import Asked, asked
 from anomech.sampling.health import ChainHealth
 
 CARDS = 8
@@ -90,6 +91,7 @@ class Card:
     """Where the input is least explained, and how unusual it is there."""
     profile: Profile | None
     place: Place | None
+    asked: Asked | None
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def cards(content: ReportContent) -> list[Card]:
             layers=[(name, fixed(value, 1)) for name, value in content.verdicts.least_explained(row.position)],
             profile=_profile(content, row.position),
             place=place(content, row.position),
+            asked=asked(content, row.position),
         )
         for row in rows(content, max(CARDS, len(content.explanations or ())))
     ]
