@@ -39,7 +39,7 @@ from anomech.tasks.tokens import COMPLETION
 from anomech.versions import versions
 
 NAME = "language-shipped"
-ATTACKED, OTHERS = 40, 30
+ATTACKED, OTHERS = 20, 20
 """Prompts with the password, and with another word, that are explained at most."""
 BATCH_SIZE = 16
 FPR = 0.01
