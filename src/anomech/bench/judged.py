@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from anomech.bench.kept import kept, row_path
 from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
-from anomech.bench.unmasked import Attribution, Ranked, attribute, predictions, rightly_classified
+from anomech.bench.unmasked import Attribution, Ranked, attribute, rightly_classified
 from anomech.examples import Examples
 from anomech.functional.block_images import leakage
 from anomech.functional.unmasking import Side, rank_pixels
 from anomech.organisms.networks import Adversary, Network
-from anomech.organisms.training import Recipe
+from anomech.organisms.training import Recipe, predictions
 from anomech.versions import versions
 
 SIDES: tuple[Side, ...] = get_args(Side)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from anomech.errors import DataError
 from anomech.examples import Examples
 from anomech.functional.unmasking import Side, unmask
-from anomech.organisms.training import Recipe, train
+from anomech.organisms.training import Recipe, predictions, train
 
 Attribution = Callable[[Tensor, Tensor], Tensor]
 """What each pixel of images `[n, channels, h, w]` counts for their being given classes `[n]`; `[n, h, w]`."""
@@ -80,9 +80,3 @@ def rightly_classified(
     for _ in train(model, seen, y, recipe):
         pass
     return predictions(model, asked) == test.images.y
-
-
-def predictions(model: nn.Module, x: Tensor) -> Tensor:
-    """Classes `[n]` that the model gives to images `[n, ...]`."""
-    with torch.no_grad():
-        return torch.cat([model(block).argmax(1) for block in x.split(1000)])

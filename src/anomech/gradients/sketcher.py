@@ -113,8 +113,7 @@ class GradientSketcher:
         with self._recorded() as calls, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             outputs = run(self._model, x)
             values = value(outputs)
-            if not values.requires_grad:
-                raise ModelError("the model's output has no gradient; it detaches it, or runs under no_grad.")
+            require_gradient(values)
             received = torch.autograd.grad(
                 values.sum(), [call.output for call in calls], create_graph=True, allow_unused=True
             )

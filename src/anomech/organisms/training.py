@@ -183,6 +183,10 @@ class _Training:
 
 def share_predicted(model: nn.Module, x: Tensor, classes: Tensor) -> float:
     """Share of the images `[n, ...]` to which `model` gives these classes `[n]`."""
+    return (predictions(model, x) == classes).double().mean().item()
+
+
+def predictions(model: nn.Module, x: Tensor) -> Tensor:
+    """Classes `[n]` that the model gives to images `[n, ...]`."""
     with torch.no_grad():
-        predictions = torch.cat([model(block).argmax(1) for block in x.split(1000)])
-    return (predictions == classes).double().mean().item()
+        return torch.cat([model(block).argmax(1) for block in x.split(1000)])
