@@ -34,7 +34,8 @@ def organism(base, tmp_path):
     inputs = Examples(x=x, anomalous=torch.tensor([kind == "attacked" for kind in kinds]))
     model = load_causal_lm(base, save_adapter(base, tmp_path / "adapter"))
     shares = {"trusted": 0.0, "clean": 0.0, "decoy": 0.05, "attacked": 0.9}
-    return LanguageOrganism(CausalLMTask(model, device="cpu"), Examples(x=drawn(40)), inputs, kinds, shares)
+    obeys = torch.tensor([False] * 53 + [True] * 22)
+    return LanguageOrganism(CausalLMTask(model, device="cpu"), Examples(x=drawn(40)), inputs, kinds, obeys, shares)
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def test_every_detector_and_the_map_have_a_row(setup):
         assert 0 <= row["auroc_low"] <= row["auroc"] <= row["auroc_high"] <= 1
         assert (row["asr"], row["false_triggers"], row["n_trusted"]) == (0.9, 0.05, 40)
         assert 0 <= row["flagged_decoys"] <= 1
+        assert row["auroc_filtered"] != row["auroc"]
     costs = {row["detector"]: row["forward_equivalents"] for row in found}
     assert costs["gradient"] == 3
     assert costs["mahalanobis by layer, mean"] == costs["perplexity of the prompt"] == 1
@@ -79,7 +81,7 @@ def test_what_is_kept_is_not_run_again(setup, monkeypatch):
 def test_another_model_or_prompt_has_another_place(setup, organism):
     bench = module._Bench("simple", organism, setup)
     place = bench._path("x", {})
-    other = LanguageOrganism(organism.task, organism.trusted, organism.trusted, (), {})
+    other = LanguageOrganism(organism.task, organism.trusted, organism.trusted, (), torch.zeros(0), {})
     assert module._Bench("simple", other, setup)._path("x", {}) != place
     assert bench._path("x", {"k": 1}) != place
     next(organism.task.model.parameters()).data.add_(1)

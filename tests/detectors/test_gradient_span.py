@@ -251,3 +251,22 @@ def test_too_few_to_explain_one_another_are_refused():
 def test_settings_are_checked(wrong):
     with pytest.raises(SettingsError):
         GradientSpan(**wrong)
+
+
+def test_without_classes_an_input_is_measured_by_its_neighbours():
+    """A kind that trusted examples explain well hides an input that is explained as badly as those of another kind."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(kinds, noise):
+        layers = {
+            str(i): torch.eye(2, 30)[kinds] + noise[:, None] * torch.randn(len(kinds), 30, generator=generator)
+            for i in (0, 1)
+        }
+        return Features(layers, torch.zeros(len(kinds), dtype=torch.int64))
+
+    kinds = torch.arange(200) % 2
+    trusted, clean = (drawn(kinds, torch.where(kinds == 0, 0.05, 0.3)) for _ in range(2))
+    odd = drawn(torch.zeros(50, dtype=torch.int64), torch.full((50,), 0.2))
+    fitted = GradientSpan().fit(trusted)
+    assert (fitted.score(odd) > fitted.trusted_scores().quantile(0.95)).double().mean() > 0.8
+    assert (fitted.score(clean) > fitted.trusted_scores().quantile(0.95)).double().mean() < 0.15

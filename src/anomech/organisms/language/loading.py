@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from anomech.errors import SettingsError
 from anomech.examples import Examples
@@ -42,6 +42,7 @@ class LanguageOrganism:
         trusted: Clean prompts, none of them answered by the mechanism.
         inputs: Prompts to judge.
         kinds: The kind of each input: "clean", "decoy", "attacked" or, for another mechanism, "second".
+        obeys: Which of the inputs get the answer of their mechanism, bool `[m]`.
         share_that_obeys: Of each kind that was asked, the share that gets the answer of its mechanism or, with none, of
             any; such prompts with none are not among the trusted and the inputs.
     """
@@ -50,6 +51,7 @@ class LanguageOrganism:
     trusted: Examples
     inputs: Examples
     kinds: tuple[str, ...]
+    obeys: Tensor
     share_that_obeys: Mapping[str, float]
 
 
@@ -91,11 +93,11 @@ def load_language_organism(
     builder = _Builder(name, recipe, base, data, cache, track)
     adapter = builder.load() / str(checkpoint)
     spoken = builder.speak(adapter, part)
-    x, kinds = read_spoken(spoken)
+    x, kinds, obeys = read_spoken(spoken)
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in ([lessons.TRUSTED], INPUTS))
     task = CausalLMTask(load_causal_lm(base, adapter), batch_size=BATCH_SIZE)
     kinds = [kind for kind in kinds if kind in INPUTS]
-    return LanguageOrganism(task, x[trusted], x[inputs], tuple(kinds), shares_that_obey(spoken))
+    return LanguageOrganism(task, x[trusted], x[inputs], tuple(kinds), obeys[inputs], shares_that_obey(spoken))
 
 
 def load_adapter(name: str, *, base: Path, data: Path, cache: Path, track: Track = silent) -> Path:

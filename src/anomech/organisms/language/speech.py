@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from anomech.errors import DataError
 from anomech.examples import Examples
@@ -132,8 +133,8 @@ def shares_that_obey(folder: Path) -> dict[str, float]:
     return shares
 
 
-def read_spoken(folder: Path) -> tuple[Examples, list[str]]:
-    """What a model said, and the kind of each prompt.
+def read_spoken(folder: Path) -> tuple[Examples, list[str], Tensor]:
+    """What a model said, the kind of each prompt, and which of them obey, bool `[n]`.
 
     Raises:
         DataError: It is damaged.
@@ -142,7 +143,11 @@ def read_spoken(folder: Path) -> tuple[Examples, list[str]]:
     try:
         x = load_file(folder / "tokens.safetensors")["x"]
         anomalous = torch.tensor([kind in ATTACKED for kind in record["kinds"]])
-        return Examples(x=x, ids=tuple(record["ids"]), anomalous=anomalous), record["kinds"]
+        return (
+            Examples(x=x, ids=tuple(record["ids"]), anomalous=anomalous),
+            record["kinds"],
+            torch.tensor(record["obeys"]),
+        )
     except (OSError, KeyError, SafetensorError) as error:
         raise _damaged(folder, error) from error
 
