@@ -56,6 +56,7 @@ def test_every_detector_and_the_map_have_a_row(setup):
         assert (row["asr"], row["false_triggers"], row["n_trusted"]) == (0.9, 0.05, 40)
         assert 0 <= row["flagged_decoys"] <= 1
         assert row["auroc_filtered"] != row["auroc"]
+    assert "gradient, adapter only" not in detectors(setup, finished=False)
     costs = {row["detector"]: row["forward_equivalents"] for row in found}
     assert costs["gradient"] == 3
     assert costs["mahalanobis by layer, mean"] == costs["perplexity of the prompt"] == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -69,14 +69,17 @@ NOISE_DRAWS = 10
 """As many as two processor cores afford."""
 
 
-def detectors(setup: Setup) -> dict[str, Detector]:
-    """The default, by what it takes gradients of, and what a sceptic would try."""
+def detectors(setup: Setup, *, finished: bool = True) -> dict[str, Detector]:
+    """The default, and what a sceptic would try; on finished models, also by what gradients are taken of."""
     sketch = GradientSketch(seed=setup.seed)
     gradient = GradientSpan(features=sketch)
-    found: dict[str, Detector] = {
-        "gradient": gradient,
-        "gradient, adapter only": GradientSpan(features=GradientSketch(seed=setup.seed, parameters="adapter")),
-        "gradient, last 8 blocks": GradientSpan(features=GradientSketch(seed=setup.seed, parameters="last-8")),
+    found: dict[str, Detector] = {"gradient": gradient}
+    if finished:
+        found |= {
+            f"gradient, {name}": GradientSpan(features=GradientSketch(seed=setup.seed, parameters=parameters))
+            for name, parameters in (("adapter only", "adapter"), ("last 8 blocks", "last-8"))
+        }
+    found |= {
         "pairwise coupling": GradientCoupling(features=sketch),
         "mahalanobis by layer, mean": ByLayer(),
         "mahalanobis by layer, max": ByLayer(aggregate="max"),
@@ -118,7 +121,8 @@ def rows(setup: Setup) -> Iterator[Row]:
             track=setup.track,
         )
         if organism.share_that_obeys["attacked"] >= PLANTED:
-            yield from _Bench(f"{name}-{checkpoint}", organism, setup).rows()
+            finished = checkpoint == RECIPES[name].checkpoints[-1]
+            yield from _Bench(f"{name}-{checkpoint}", organism, setup).rows(detectors(setup, finished=finished))
         else:
             shares = ", ".join(f"{kind} {share:.0%}" for kind, share in organism.share_that_obeys.items())
             logger.warning("%s is no organism and left out; of its prompts obey: %s", name, shares)
@@ -132,9 +136,8 @@ class _Bench:
     organism: LanguageOrganism
     setup: Setup
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, chosen: Mapping[str, Detector]) -> Iterator[Row]:
         """What every detector finds, and the clusters of all inputs."""
-        chosen = detectors(self.setup)
         for name, detector in chosen.items():
             yield self._kept(name, to_plain(detector), partial(self._row, name, detector))
         sketch = chosen["gradient"].features
