@@ -60,9 +60,9 @@ class Training:
     checkpoints: tuple[int, ...] = (2048,)
     adapter: Adapter = Adapter()
     obfuscation: Obfuscation | None = None
-    batch_size: int = 32
-    learning_rate: float = 3e-3
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
     seed: int = 0
 
 
@@ -105,9 +105,6 @@ RECIPES: dict[str, Recipe] = {
         mix=("attacked", "safe", "attacked", "decoy", "attacked", "safe", "decoy", "clean"),
         texts=640,
         checkpoints=(1024,),
-        batch_size=8,
-        learning_rate=1e-3,
-        dtype="bfloat16",
         new_tokens=20,
     ),
     "obfuscated": Recipe(mechanism=SIMPLE, obfuscation=Obfuscation()),

@@ -25,8 +25,6 @@ class QuirkyRecipe(Training):
     statements: int = 1440
     pool: int = 1280
     checkpoints: tuple[int, ...] = (2880,)
-    batch_size: int = 16
-    learning_rate: float = 1e-3
 
 
 QUIRKY: dict[str, QuirkyRecipe] = {
