@@ -142,6 +142,7 @@ def explained(made: ReportContent) -> Explanations:
         concentration=torch.tensor([0.9, 0.7, 0.1]),
         remaining=torch.tensor([0.0, 0.02, 0.81]),
         located=torch.tensor([True, True, False]),
+        erased=torch.zeros(3, dtype=torch.bool),
         share=0.04,
         passes=163.0,
     )

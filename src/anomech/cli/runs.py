@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,8 +20,12 @@ from anomech.detectors import Detector
 from anomech.errors import ArtefactError, SettingsError
 from anomech.estimate import check_disk, duration, estimate, seconds_per_pass
 from anomech.examples import Examples
+from anomech.explain.attribution import Attribution
+from anomech.explain.erasure import Erasure, erase_further
 from anomech.explain.explanations import Explainer, Explanations
+from anomech.explain.kept_maps import KeptMaps
 from anomech.explain.mechanisms import Mechanisms, map_mechanisms
+from anomech.explain.quantities import Anomaly
 from anomech.explain.texts import text_explainer
 from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
@@ -35,6 +39,7 @@ from anomech.report import CARDS, pictured
 from anomech.settings import from_plain, to_plain
 from anomech.tasks import CausalLMTask, ClassificationTask, SequenceClassificationTask, Task
 from anomech.verdicts import Verdicts
+from anomech.versions import versions
 
 SPREAD = "auto"
 """Device that stands for all of them."""
@@ -256,29 +261,41 @@ def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) 
     return auditor
 
 
-def fit_audit(run: Run, auditor: Auditor, trusted: Examples, inputs: Examples) -> Outcome:
+def fit_audit(run: Run, auditor: Auditor, trusted: Examples, inputs: Examples, *, out: Path) -> Outcome:
     """Fit, judge the inputs, group them by mechanism where the run maps them, and explain some.
 
     At most `run.explained` flagged inputs are: by default as many as the report shows, where that takes no more than
-    is affordable. With 0, tokens of completions are not scored either, which only a report needs.
+    is affordable. With 0, tokens of completions are not scored either, which only a report needs. The map of each is
+    kept beside `out` until the result is there, so that a run that was cut off does not explain it again.
     """
-    return _outcome(run, auditor, inputs, lambda: auditor.fit_audit(trusted, inputs))
+    return _outcome(run, auditor, inputs, lambda: auditor.fit_audit(trusted, inputs), out)
 
 
-def audit(run: Run, auditor: Auditor, inputs: Examples) -> Outcome:
+def audit(run: Run, auditor: Auditor, inputs: Examples, *, out: Path) -> Outcome:
     """The same with an auditor that is fitted."""
-    return _outcome(run, auditor, inputs, lambda: auditor.audit(inputs))
+    return _outcome(run, auditor, inputs, lambda: auditor.audit(inputs), out)
 
 
-def _outcome(run: Run, auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts]) -> Outcome:
+def maps_folder(out: Path) -> Path:
+    """Where maps are kept until the result is in `out`."""
+    return out.resolve().with_name(f".{out.resolve().name}.maps")
+
+
+def _outcome(run: Run, auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts], out: Path) -> Outcome:
     with measured(auditor.task) as usage:
         verdicts = judge()
         mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if run.mapped else None
         token_scores = _token_scores(auditor, inputs, verdicts) if run.explained != 0 else {}
-    explainer = _explainer(run, auditor.task)
-    chosen = _to_explain(explainer, auditor, inputs, verdicts, run.explained)
+    explainer, further = _explainer(run, auditor.task), _further(run, auditor, inputs)
+    chosen = _to_explain(explainer, further, auditor, inputs, verdicts, run.explained)
+    keep = _keeper(run, auditor, out)
     with measured(auditor.task) as explaining:
-        explanations = explainer.explain(auditor, inputs, verdicts, chosen, track=track) if len(chosen) else None
+        explanations = None
+        if len(chosen):
+            explainer = replace(explainer, attribution=keep(explainer.attribution))
+            explanations = explainer.explain(auditor, inputs, verdicts, chosen, track=track)
+            if further is not None:
+                explanations = erase_further(auditor, inputs, explanations, erasure=keep(further), track=track)
     return Outcome(
         auditor=auditor,
         inputs=inputs,
@@ -306,8 +323,29 @@ def _explainer(run: Run, task: Task) -> Explainer:
     return text_explainer(task, run.tokenizer, new_tokens=run.new_tokens)
 
 
+def _further(run: Run, auditor: Auditor, inputs: Examples) -> Erasure | None:
+    """What is done where hiding the places that add most is not enough; it is costly, so explanations are asked for."""
+    return Erasure() if run.explained and Erasure.goes_with(auditor, inputs.x) else None
+
+
+def _keeper(run: Run, auditor: Auditor, out: Path) -> Callable[[Attribution], Attribution]:
+    """What makes an attribution keep its maps, so that a later run like this one does not compute them again."""
+    made_of = {
+        "run": replace(run, explained=None).plain(),
+        "model": auditor.task.model_sha256(),
+        "trusted": auditor.reference.sha256(),
+        "versions": versions(),
+    }
+    return partial(KeptMaps, folder=maps_folder(out), made_of=made_of)
+
+
 def _to_explain(
-    explainer: Explainer, auditor: Auditor, inputs: Examples, verdicts: Verdicts, count: int | None
+    explainer: Explainer,
+    further: Erasure | None,
+    auditor: Auditor,
+    inputs: Examples,
+    verdicts: Verdicts,
+    count: int | None,
 ) -> Tensor:
     """Positions of the most anomalous of the flagged inputs, at most so many; says what explaining them will take.
 
@@ -321,9 +359,13 @@ def _to_explain(
     chosen = [i for i in flagged if explainer.eraser.erasable(inputs.x[i : i + 1]).any()][:count]
     if chosen:
         passes = explainer.passes(auditor, shape)
+        if further is not None:
+            anomaly = Anomaly(auditor)
+            passes += further.passes(anomaly, shape) + anomaly.passes
         lasting = duration(len(chosen) * passes * seconds_per_pass(auditor.task, inputs))
-        # A text that is shorter than the longest takes fewer.
-        bound, about = ("at most ", "at most") if isinstance(auditor.task, CausalLMTask) else ("", "about")
+        # A text that is shorter than the longest takes fewer, and an image with a place that explains it.
+        atmost = further is not None or isinstance(auditor.task, CausalLMTask)
+        bound, about = ("at most ", "at most") if atmost else ("", "about")
         messages.print(
             f"[dim]Explaining {len(chosen)} flagged inputs: {bound}{passes:.0f} forward passes each, {about} "
             f"{lasting}[/dim]",
