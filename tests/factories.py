@@ -115,6 +115,7 @@ def content(m: int = 60, **changes: object) -> ReportContent:
         class_names=CLASSES,
         dialogue=None,
         mechanisms=None,
+        carried=(),
         explanations=None,
         notes=["The inputs are of another camera than the trusted examples."],
         cost={"seconds": 41.83, "forward_equivalents": 130.0, "peak_memory_mb": 812.4},

@@ -96,6 +96,7 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
         "fit_forward_passes": outcome.usage.forward_passes - passes,
         "peak_memory_mb": outcome.usage.peak_memory_mb,
         "seed": seed,
+        **({"weight_directions": [one.plain() for one in outcome.carried]} if outcome.carried else {}),
         **({} if outcome.explanations is None else _explaining(outcome.explanations, outcome.explaining)),
     }
 
@@ -173,6 +174,7 @@ def write_run(
             class_names=class_names,
             dialogue=dialogue,
             mechanisms=outcome.mechanisms,
+            carried=outcome.carried,
             explanations=outcome.explanations,
             notes=auditor.warnings,
             cost={name: measured[name] for name in ("seconds", "forward_equivalents", "peak_memory_mb")},

@@ -21,6 +21,7 @@ from anomech.errors import ArtefactError, SettingsError
 from anomech.estimate import check_disk, duration, estimate, seconds_per_pass
 from anomech.examples import Examples
 from anomech.explain.attribution import Attribution
+from anomech.explain.carried import CarriedCluster, carried_clusters
 from anomech.explain.erasure import Erasure, erase_further
 from anomech.explain.explanations import Explainer, Explanations
 from anomech.explain.kept_maps import KeptMaps
@@ -197,6 +198,7 @@ class Outcome:
         inputs: What it judged.
         verdicts: One an input.
         mechanisms: Clusters of the inputs, if they were asked for.
+        carried: Those of anomalies, and the directions of the weights that carry them.
         explanations: Where the anomalies of some flagged inputs sit.
         token_scores: Of the inputs that the report shows as cards, by position; empty unless they are completions.
         usage: What all of it took but the explanations.
@@ -207,6 +209,7 @@ class Outcome:
     inputs: Examples
     verdicts: Verdicts
     mechanisms: Mechanisms | None
+    carried: Sequence[CarriedCluster]
     explanations: Explanations | None
     token_scores: Mapping[int, Sequence[float]]
     usage: Usage
@@ -285,6 +288,9 @@ def _outcome(run: Run, auditor: Auditor, inputs: Examples, judge: Callable[[], V
     with measured(auditor.task) as usage:
         verdicts = judge()
         mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if run.mapped else None
+        carried = (
+            () if mechanisms is None else carried_clusters(auditor, inputs, verdicts.flagged, mechanisms, track=track)
+        )
         token_scores = _token_scores(auditor, inputs, verdicts) if run.explained != 0 else {}
     explainer, further = _explainer(run, auditor.task), _further(run, auditor, inputs)
     chosen = _to_explain(explainer, further, auditor, inputs, verdicts, run.explained)
@@ -301,6 +307,7 @@ def _outcome(run: Run, auditor: Auditor, inputs: Examples, judge: Callable[[], V
         inputs=inputs,
         verdicts=verdicts,
         mechanisms=mechanisms,
+        carried=carried,
         explanations=explanations,
         token_scores=token_scores,
         usage=usage,

@@ -60,6 +60,7 @@ class KeptMaps(Attribution):
 
 def _kept(path: Path) -> Tensor | None:
     try:
-        return load_file(path)["map"]
+        found: Tensor = load_file(path)["map"]
     except (OSError, SafetensorError, KeyError):
         return None
+    return found
