@@ -98,7 +98,7 @@ def attributions(setup: Setup) -> dict[str, tuple[str, Attribution]]:
         "anomaly, occlusion": ("anomaly", Occlusion()),
         "anomaly, integrated gradients": ("anomaly", IntegratedGradients()),
         "anomaly, gradient": ("anomaly", Gradient()),
-        "anomaly, erased until vouched for": ("anomaly", Erasure()),
+        "anomaly, erased until vouched": ("anomaly", Erasure()),
         "output, occlusion": ("output", Occlusion()),
         "output, integrated gradients": ("output", IntegratedGradients()),
         "output, gradient": ("output", Gradient()),
@@ -113,7 +113,7 @@ def attributions(setup: Setup) -> dict[str, tuple[str, Attribution]]:
 def rows(setup: Setup) -> Iterator[Row]:
     """Every attribution on every organism that there is data for.
 
-    The default and chance come first on all of them, so that a run that is cut off has these. In the small suite, the
+    The default and chance come first on all of them, so that a run that is cut off has these. In the small suite, most
     others are left out where a trigger has no place.
     """
     (default, *others, chance), working = attributions(setup).items(), []
@@ -124,9 +124,10 @@ def rows(setup: Setup) -> Iterator[Row]:
             working.append(bench)
         except AnomechError as error:
             logger.warning("%s is left out: %s", name, error)
+    brief = [one for one in others if isinstance(one[1][1], Erasure)]
     for bench in working:
-        if setup.suite == "full" or bench.name not in map("-".join, SPREAD_OUT):
-            yield from bench.rows(others)
+        spread_out = bench.name in map("-".join, SPREAD_OUT)
+        yield from bench.rows(brief if spread_out and setup.suite == "small" else others)
     if setup.base_model() is not None:
         yield from explain_language.rows(setup)
 

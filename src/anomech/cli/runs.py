@@ -365,17 +365,15 @@ def _to_explain(
     flagged = [i for i in verdicts.most_anomalous(len(verdicts)) if verdicts.flagged[i]] if count else []
     chosen = [i for i in flagged if explainer.eraser.erasable(inputs.x[i : i + 1]).any()][:count]
     if chosen:
-        passes = explainer.passes(auditor, shape)
-        if further is not None:
-            anomaly = Anomaly(auditor)
-            passes += further.passes(anomaly, shape) + anomaly.passes
-        lasting = duration(len(chosen) * passes * seconds_per_pass(auditor.task, inputs))
-        # A text that is shorter than the longest takes fewer, and an image with a place that explains it.
-        atmost = further is not None or isinstance(auditor.task, CausalLMTask)
-        bound, about = ("at most ", "at most") if atmost else ("", "about")
+        passes, anomaly = explainer.passes(auditor, shape), Anomaly(auditor)
+        most = 0 if further is None else further.passes(anomaly, shape) + anomaly.passes
+        lasting = duration(len(chosen) * (passes + most) * seconds_per_pass(auditor.task, inputs))
+        # A text that is shorter than the longest takes fewer.
+        bound = "at most " if isinstance(auditor.task, CausalLMTask) else ""
+        more = f" and at most {most:.0f} more where that is not enough" if most else ""
         messages.print(
-            f"[dim]Explaining {len(chosen)} flagged inputs: {bound}{passes:.0f} forward passes each, {about} "
-            f"{lasting}[/dim]",
+            f"[dim]Explaining {len(chosen)} flagged inputs: {bound}{passes:.0f} forward passes each{more}, "
+            f"{'at most' if bound or more else 'about'} {lasting}[/dim]",
             soft_wrap=True,
         )
     return torch.tensor(chosen, dtype=torch.int64)

@@ -60,13 +60,17 @@ class Erasure(Attribution):
         require_images(x)
         if not isinstance(quantity, Anomaly):
             raise SettingsError(f"trusted examples vouch for anomalies, not for the {quantity.name}; explain these.")
-        auditor = quantity.auditor
+        auditor, live = quantity.auditor, torch.arange(len(x))
         found = torch.zeros(len(x), *x.shape[2:])
         for left in range(self.rounds, 0, -1):
-            scores, savings = _savings(auditor, self.eraser.erase(x, found > 0))
+            scores, savings = _savings(auditor, self.eraser.erase(x[live], found[live] > 0))
             p_values, _ = auditor.calibrator.judge(auditor.trusted_scores, scores)
-            taken = top_places(savings.masked_fill(found > 0, -torch.inf), self.share)
-            found[taken & (p_values <= auditor.calibrator.fpr)[:, None, None]] = left
+            going_on = p_values <= auditor.calibrator.fpr
+            live, savings = live[going_on], savings[going_on]
+            if not len(live):
+                break
+            taken = top_places(savings.masked_fill(found[live] > 0, -torch.inf), self.share)
+            found[live] = torch.where(taken, float(left), found[live])
         return found
 
 
