@@ -5,6 +5,7 @@ import torch
 
 from anomech.auditor import Auditor
 from anomech.errors import DataError
+from anomech.explain import carried as module
 from anomech.explain.carried import carried_clusters
 from anomech.explain.mechanisms import Mechanisms
 
@@ -47,6 +48,11 @@ def test_a_cluster_of_too_few_anomalies_has_none(scene):
     auditor, inputs, flagged, mechanisms = scene
     few = flagged & (torch.arange(80) < 15)
     assert carried_clusters(auditor, inputs, few, mechanisms) == ()
+
+
+def test_no_more_than_the_largest_clusters_are_looked_at(scene, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 0)
+    assert carried_clusters(*scene) == ()
 
 
 def test_a_model_without_classes_has_none(scene):

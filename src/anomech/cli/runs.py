@@ -201,7 +201,7 @@ class Outcome:
         carried: Those of anomalies, and the directions of the weights that carry them.
         explanations: Where the anomalies of some flagged inputs sit.
         token_scores: Of the inputs that the report shows as cards, by position; empty unless they are completions.
-        usage: What all of it took but the explanations.
+        usage: What all of it took but the explanations and the directions.
         explaining: What these took.
     """
 
@@ -288,10 +288,10 @@ def _outcome(run: Run, auditor: Auditor, inputs: Examples, judge: Callable[[], V
     with measured(auditor.task) as usage:
         verdicts = judge()
         mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if run.mapped else None
-        carried = (
-            () if mechanisms is None else carried_clusters(auditor, inputs, verdicts.flagged, mechanisms, track=track)
-        )
         token_scores = _token_scores(auditor, inputs, verdicts) if run.explained != 0 else {}
+    carried: Sequence[CarriedCluster] = ()
+    if mechanisms is not None:
+        carried = carried_clusters(auditor, inputs, verdicts.flagged, mechanisms, track=track)
     explainer, further = _explainer(run, auditor.task), _further(run, auditor, inputs)
     chosen = _to_explain(explainer, further, auditor, inputs, verdicts, run.explained)
     keep = _keeper(run, auditor, out)

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 ANOMALOUS = 0.5
 """Share of a cluster that is flagged, at least, if it is taken for one of anomalies."""
+MOST = 3
+"""Clusters that are looked at, the largest first: one mechanism may fall into many."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class CarriedCluster:
 def carried_clusters(
     auditor: Auditor, inputs: Examples, flagged: Tensor, mechanisms: Mechanisms, *, track: Track = silent
 ) -> tuple[CarriedCluster, ...]:
-    """Of each cluster of anomalies that has enough flagged inputs; none where the model is no classifier.
+    """Of the largest clusters of anomalies that have enough flagged inputs; none where the model is no classifier.
 
     Args:
         auditor: Fitted; its model is not changed.
@@ -59,8 +61,10 @@ def carried_clusters(
     """
     if not auditor.task.has_classes or int((~flagged).sum()) < 2 * FEWEST:
         return ()
-    found = []
+    found: list[CarriedCluster] = []
     for cluster in range(len(mechanisms.typical)):
+        if len(found) == MOST:
+            break
         members = mechanisms.positions[mechanisms.clusters == cluster]
         anomalies = members[flagged[members]]
         if len(anomalies) < max(2 * FEWEST, ANOMALOUS * len(members)):
