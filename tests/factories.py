@@ -115,6 +115,7 @@ def content(m: int = 60, **changes: object) -> ReportContent:
         class_names=CLASSES,
         dialogue=None,
         mechanisms=None,
+        carried=(),
         explanations=None,
         notes=["The inputs are of another camera than the trusted examples."],
         cost={"seconds": 41.83, "forward_equivalents": 130.0, "peak_memory_mb": 812.4},
@@ -142,6 +143,7 @@ def explained(made: ReportContent) -> Explanations:
         concentration=torch.tensor([0.9, 0.7, 0.1]),
         remaining=torch.tensor([0.0, 0.02, 0.81]),
         located=torch.tensor([True, True, False]),
+        erased=torch.zeros(3, dtype=torch.bool),
         share=0.04,
         passes=163.0,
     )

@@ -1,7 +1,7 @@
 import pytest
 
 from anomech.bench import geometry
-from anomech.bench.setup import Setup
+from anomech.bench.setup import Scene, Setup
 
 SMALL = {"TRUSTED": 80, "CLEAN": 40, "ATTACKED": 40, "DIRECTIONS": (1, 3)}
 
@@ -41,3 +41,16 @@ def test_the_figure_shows_every_organism(found, tmp_path):
         geometry.draw([*found, *others], tmp_path / "figure.svg")
     svg = (tmp_path / "figure.svg").read_text()
     assert all(text in svg for text in ("fashion-badnets", "another", "anomalous", "without one direction a layer"))
+
+
+def test_a_classifier_that_is_trained_here_is_left_out_where_its_images_are_missing(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(geometry, "ORGANISMS", ())
+    assert list(geometry.rows(Setup(data=tmp_path, cache=tmp_path))) == []
+    assert "cifar10-badnets is left out" in caplog.text
+
+
+def test_a_classifier_that_is_trained_here_is_a_scene(monkeypatch, tmp_path, fashion):
+    task, trusted, inputs = fashion
+    monkeypatch.setattr(geometry, "ORGANISMS", ())
+    monkeypatch.setattr(Setup, "trained_scene", lambda *names, **_: Scene("-".join(names[1:3]), task, trusted, inputs))
+    assert [scene.organism for scene in geometry._scenes(Setup(data=tmp_path))] == ["cifar10-badnets"]

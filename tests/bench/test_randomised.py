@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from anomech.auditor import Auditor
-from anomech.bench.randomised import of_random_models, randomised, resemblance
+from anomech.bench import randomised as module
+from anomech.bench.randomised import of_random_models, of_relabelled_model, randomised, resemblance
+from anomech.errors import DataError
 from anomech.explain.controls import RandomPlaces
 from anomech.explain.gradients import Gradient
-from anomech.explain.quantities import Output
+from anomech.explain.quantities import Anomaly, Output
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +39,26 @@ def test_what_ignores_the_model_resembles_itself_and_a_gradient_does_not(task, f
 
 def test_where_there_is_no_number_there_is_no_resemblance():
     assert resemblance(Gradient(), None, torch.rand(1, 1, 28, 28), torch.rand(1, 28, 28)) is None
+
+
+def test_a_network_that_learnt_random_labels_answers_by_them_and_gradients_change(task, fashion, tmp_path):
+    auditor = Auditor(task).fit(fashion[1])
+    found = of_relabelled_model(auditor, cache=tmp_path)
+    labels = found["output"].task.predict(auditor.reference)
+    assert (labels == auditor.reference.y).double().mean() < 0.3
+    assert labels.bincount().equal(auditor.reference.y.bincount())
+    x = fashion[2].x[100:104]
+    for quantity in (Output(task), Anomaly(auditor)):
+        maps = Gradient().attribute(quantity, x)
+        assert abs(resemblance(Gradient(), found[quantity.name], x, maps)) < 0.5
+
+
+def test_labels_that_were_not_learnt_are_no_control(task, fashion, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MEMORISING", replace(module.MEMORISING, epochs=1))
+    with pytest.raises(DataError, match="of the random labels"):
+        of_relabelled_model(Auditor(task).fit(fashion[1]), cache=tmp_path)
+
+
+def test_a_map_of_one_value_resembles_nothing(task):
+    x = torch.rand(2, 1, 28, 28)
+    assert resemblance(Gradient(), Output(task), x, torch.zeros(2, 28, 28)) is None

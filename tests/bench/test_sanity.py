@@ -7,6 +7,7 @@ import torch
 from anomech.bench import judged, sanity
 from anomech.bench.setup import Setup
 from anomech.organisms.fashion import shipped_examples
+from anomech.organisms.models import SmallCNN
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def quick(monkeypatch, tmp_path):
         "TRAINING": 1000,
         "SHARES": (0.1,),
         "STEPS": 2,
+        "ARCHITECTURES": sanity.ARCHITECTURES | {"convolutional": lambda image: SmallCNN(widths=(4, 4, 4))},
         "RECIPE": replace(sanity.RECIPE, epochs=8, batch_size=50),
         "LEARNING": replace(sanity.LEARNING, epochs=3, batch_size=50),
     }.items():
@@ -32,7 +34,7 @@ def test_every_study_is_done_and_goes_on_where_it_was(quick, monkeypatch):
     rows = list(sanity.rows(quick))
     values = {(row["study"], row["organism"], row.get("detector"), row.get("place")): row["value"] for row in rows}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
-    assert len(values) == len(rows) == 4 + 6 + 12
+    assert len(values) == len(rows) == 2 * (4 + 4 + 12) + 2
     assert (
         values["accuracy, attacked", "robust", None, None] > values["accuracy, attacked", "standard", None, None] + 0.1
     )
@@ -44,6 +46,8 @@ def test_every_study_is_done_and_goes_on_where_it_was(quick, monkeypatch):
         for place in ("random", "fixed")
     }
     assert leak["standard", "random"] > 2 * max(leak["robust", "random"], leak["standard", "fixed"])
+    assert values["accuracy, convolutional", "standard", None, None] > 0.3
+    assert values["leakage, convolutional", "standard", "gradient", "random"] > 0.05
     for name in ("rightly_classified", "leakage"):
         monkeypatch.setattr(judged, name, lambda *_, **__: pytest.fail("computed again"))
     assert list(sanity.rows(quick)) == rows

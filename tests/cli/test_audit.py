@@ -9,6 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from anomech.cli import runs
+from anomech.explain import carried, weight_directions
+from anomech.explain.mechanisms import Mechanisms
 from anomech.organisms.fashion import shipped_model
 
 
@@ -142,3 +145,16 @@ def test_a_detector_of_a_batch_is_not_asked_for_places(anomech, audit):
     result = anomech(*audit(explain=2, detector="que", out="que"))
     assert result.status == 2
     assert "no place of an input explains its score" in " ".join(result.messages.split())
+
+
+def test_the_weights_that_carry_a_cluster_are_in_figures_and_report(anomech, audit, monkeypatch, tmp_path):
+    clean_then_triggered = torch.arange(40) // 20
+    found = Mechanisms(torch.arange(40), torch.rand(40, 2).double(), clean_then_triggered, ((0,), (20,)))
+    monkeypatch.setattr(runs, "map_mechanisms", lambda *_: found)
+    for module in (carried, weight_directions):
+        monkeypatch.setattr(module, "FEWEST", 5)
+    anomech(*audit(detector="gradient", fpr=0.01, explain=0), "--map")
+    (told,) = json.loads((tmp_path / "out" / "metrics.json").read_text())["weight_directions"]
+    assert told["cluster"] == 2
+    assert told["still_flagged"] < 0.5
+    assert "Weights that carry cluster 2" in (tmp_path / "out" / "report.html").read_text()

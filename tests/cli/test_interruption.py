@@ -1,4 +1,4 @@
-"""A real process is interrupted, or killed, while it samples."""
+"""A real process is interrupted, or killed, while it samples or explains."""
 
 import signal
 import subprocess
@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from anomech.cli import runs
+from anomech.explain.occlusion import Occlusion
 
 SENTENCE = "Interrupted. Nothing half-written was left; the same command starts again."
 ENDLESS = "--set=draws=100000"
@@ -74,3 +75,40 @@ def test_an_interrupted_command_keeps_the_result_of_an_earlier_one(anomech, few,
     assert result.messages.endswith(SENTENCE)
     assert (fitted / "config.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["auditor"]
+
+
+SLOW = """
+import time
+from anomech.explain.occlusion import Occlusion
+inner = Occlusion._attribute
+def slow(*arguments):
+    time.sleep(0.5)
+    return inner(*arguments)
+Occlusion._attribute = slow
+"""
+
+
+def test_a_killed_audit_does_not_explain_again_what_it_had_explained(
+    anomech, audit, environment, monkeypatch, tmp_path, verdicts
+):
+    arguments = (*audit(detector="gradient", fpr=0.05), "--explain=6")
+    maps, command = tmp_path / ".out.maps", f"{SLOW}\nfrom anomech.cli.main import main; main()"
+    with subprocess.Popen([sys.executable, "-c", command, *map(str, arguments)], env=environment) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not list(maps.glob("[!.]*")):
+                assert process.poll() is None
+                assert time.monotonic() < deadline, "it has not begun"
+                time.sleep(0.05)
+        finally:
+            process.kill()
+    kept = len(list(maps.glob("[!.]*")))
+    assert 0 < kept < 6
+    assert not (tmp_path / "out").exists()
+
+    inner, explained = Occlusion._attribute, []
+    monkeypatch.setattr(Occlusion, "_attribute", lambda *a: explained.append(a) or inner(*a))
+    assert anomech(*arguments).status == 1
+    assert len(explained) == 6 - kept
+    assert len(verdicts("out")["located"].drop_null()) == 6
+    assert not maps.exists()

@@ -8,6 +8,7 @@ from anomech.functional.localization import (
     energy_in_mask,
     overlap,
     points_at_centre,
+    precision,
     removal_curve,
     top_places,
 )
@@ -90,3 +91,10 @@ def test_what_counts_is_gone_early_when_removed_and_there_early_when_inserted():
 
 def test_the_area_under_a_line_is_its_mean():
     assert area_under(torch.tensor([[0.0, 0.5, 1.0]]), (0.0, 0.5, 1.0)).item() == pytest.approx(0.5)
+
+
+def test_precision_is_the_share_of_the_highest_places_in_the_mask():
+    values = torch.arange(10.0).expand(2, 10)
+    mask = torch.zeros(2, 10, dtype=torch.bool)
+    mask[0, 9] = mask[1, 8:] = True
+    assert precision(values, mask, 0.2).tolist() == [0.5, 1.0]

@@ -26,7 +26,7 @@ FOUND = Geometry(
     anomalous="anomalous",
 )
 LAYER = LayerDirections(name="a.weight", shape=(8, 4), values=(0.9, 0.3), left=0.8, share=0.5, control=0.02)
-CARRIED = WeightDirections(rank=1, layers=(LAYER,), effects=(Effect("attack success", 1.0, 0.05, 0.99),))
+CARRIED = WeightDirections(rank=1, layers=(LAYER,), effects=(Effect("attack success", 1.0, 0.05, 0.99),), carriers={})
 SHARP = SharpShare(eigenvalues=(2.0, 1.0), shares=(0.1, 0.25), random=(0.01, 0.02), matched=(0.015, 0.03))
 
 

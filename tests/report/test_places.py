@@ -33,3 +33,12 @@ def test_what_became_of_the_answer_is_told(made):
 def test_an_answer_that_nothing_explains_either_is_told_so(made):
     made.explanations.verdicts.p_values[0] = 0.001
     assert "no trusted example vouches for it" in place(made, int(made.explanations.positions[0])).told
+
+
+def test_what_more_had_to_go_is_told_after_that(made):
+    made.explanations.erased[2] = True
+    third = place(made, int(made.explanations.positions[2]))
+    assert third.told.startswith("Spread out: no few pixels carry it;")
+    assert " stays. Without 3 % of the pixels the model says " in third.told
+    assert third.told.endswith("and no trusted example vouches for it (p\u00a0=\u00a00.005).")
+    assert len(third.vouchers) == 3

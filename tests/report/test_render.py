@@ -6,7 +6,10 @@ import torch
 from factories import content, dialogue
 
 from anomech.examples import Examples
+from anomech.explain.carried import CarriedCluster
 from anomech.explain.mechanisms import Mechanisms
+from anomech.explain.removal import Effect
+from anomech.explain.weight_directions import LayerDirections, WeightDirections
 from anomech.io.conversations import Conversation
 from anomech.report import Dialogue, headline, render
 from anomech.report.tables import mechanisms
@@ -248,3 +251,18 @@ def test_mechanisms_are_mapped_and_listed_with_what_is_typical():
     assert "map-plot" in html
     assert "Most typical inputs" in html
     assert "map-plot" not in render(content(60))
+
+
+def test_the_weights_that_carry_a_cluster_are_told_below_it():
+    made = content(60)
+    found = Mechanisms(torch.arange(60), torch.rand(60, 2).double(), torch.zeros(60, dtype=torch.int64), ((3, 4),))
+    layer = LayerDirections(name="a.weight", shape=(8, 4), values=(0.9, 0.3), left=0.8, share=0.5, control=0.02)
+    effect = Effect("answers of the cluster that stay", 1.0, 0.05, 0.99)
+    carriers = WeightDirections(rank=1, layers=(layer,), effects=(effect,), carriers={})
+    html = render(replace(made, mechanisms=found, carried=(CarriedCluster(0, carriers, 0.1),)))
+    said = " ".join(re.sub(r"<[^>]*>", " ", html).split())
+    assert "Weights that carry cluster 1" in said
+    assert "Flagged, of these 100.0 % 10.0 % –" in said
+    assert "Answers of the cluster that stay 100.0 % 5.0 % 99.0 %" in said
+    assert "a.weight 8×4 50.0 % 2.0 %" in said
+    assert "Weights that carry" not in render(replace(made, mechanisms=found))

@@ -14,7 +14,7 @@ from torch import Tensor
 from anomech.auditor import Auditor
 from anomech.bench import explain_language
 from anomech.bench.kept import kept, row_path
-from anomech.bench.randomised import Quantities, of_random_models, resemblance
+from anomech.bench.randomised import MEMORISING, Quantities, of_random_models, of_relabelled_model, resemblance
 from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
 from anomech.calibration import Calibrator
@@ -22,6 +22,7 @@ from anomech.errors import AnomechError, DataError
 from anomech.examples import Examples
 from anomech.explain.attribution import Attribution, Quantity
 from anomech.explain.controls import RandomPlaces
+from anomech.explain.erasure import Erasure
 from anomech.explain.explanations import Explainer
 from anomech.explain.grad_cam import GradCAM
 from anomech.explain.gradients import Gradient, IntegratedGradients
@@ -33,6 +34,7 @@ from anomech.functional.localization import (
     energy_in_mask,
     overlap,
     points_at_centre,
+    precision,
     removal_curve,
 )
 from anomech.measure import measured
@@ -51,6 +53,7 @@ COLUMNS = [
     "trigger_share",
     "explained",
     "centre_in_top_2",
+    "top_2_in_mask",
     "energy_in_mask",
     "iou",
     "deletion",
@@ -65,6 +68,7 @@ COLUMNS = [
     "other_word_first",
     "last_layer",
     "all_layers",
+    "random_labels",
     "forward_equivalents",
     "seconds",
 ]
@@ -76,6 +80,8 @@ SPREAD_OUT = (("cifar10", "blended"), ("gtsrb", "blended"), ("gtsrb", "wanet"), 
 """Organisms whose triggers have no place: what is asked of an attribution is that it says so."""
 RANDOMISED = (SHIPPED, f"published {PUBLISHED[0]}")
 """Organisms on which maps are compared with those of random models."""
+RELABELLED = SHIPPED
+"""Organism whose network is trained once more, on random labels; it is small."""
 TRUSTED, CLEAN, ATTACKED, EXPLAINED = 500, 50, 80, 20
 FPR = 0.01
 TOP = 0.02
@@ -92,6 +98,7 @@ def attributions(setup: Setup) -> dict[str, tuple[str, Attribution]]:
         "anomaly, occlusion": ("anomaly", Occlusion()),
         "anomaly, integrated gradients": ("anomaly", IntegratedGradients()),
         "anomaly, gradient": ("anomaly", Gradient()),
+        "anomaly, erased until vouched": ("anomaly", Erasure()),
         "output, occlusion": ("output", Occlusion()),
         "output, integrated gradients": ("output", IntegratedGradients()),
         "output, gradient": ("output", Gradient()),
@@ -106,7 +113,7 @@ def attributions(setup: Setup) -> dict[str, tuple[str, Attribution]]:
 def rows(setup: Setup) -> Iterator[Row]:
     """Every attribution on every organism that there is data for.
 
-    The default and chance come first on all of them, so that a run that is cut off has these. In the small suite, the
+    The default and chance come first on all of them, so that a run that is cut off has these. In the small suite, most
     others are left out where a trigger has no place.
     """
     (default, *others, chance), working = attributions(setup).items(), []
@@ -117,9 +124,10 @@ def rows(setup: Setup) -> Iterator[Row]:
             working.append(bench)
         except AnomechError as error:
             logger.warning("%s is left out: %s", name, error)
+    brief = [one for one in others if isinstance(one[1][1], Erasure)]
     for bench in working:
-        if setup.suite == "full" or bench.name not in map("-".join, SPREAD_OUT):
-            yield from bench.rows(others)
+        spread_out = bench.name in map("-".join, SPREAD_OUT)
+        yield from bench.rows(brief if spread_out and setup.suite == "small" else others)
     if setup.base_model() is not None:
         yield from explain_language.rows(setup)
 
@@ -161,6 +169,7 @@ class _Bench:
             "explainer": repr(Explainer()),
             "sizes": [TRUSTED, CLEAN, ATTACKED, EXPLAINED, SHARES],
             "versions": versions(),
+            **({"relabelled": repr(MEMORISING)} if self.name == RELABELLED else {}),
         }
 
     def row(self, label: str, explained: str, attribution: Attribution) -> Row:
@@ -172,6 +181,9 @@ class _Bench:
             maps = attribution.attribute(quantity, x)
         explainer = Explainer(attribution=_Known(maps))
         found = explainer.explain(auditor, self.inputs, self.verdicts, self.positions)
+        without = found.verdicts
+        if isinstance(attribution, Erasure):
+            without = auditor.audit(Examples(x=explainer.eraser.erase(x, maps > 0)))
         return {
             "suite": "explain",
             "organism": self.name,
@@ -181,14 +193,13 @@ class _Bench:
             "explained": len(x),
             **self._localization(maps),
             **self._curves(anomaly, maps),
-            "neutralised": _mean(found.verdicts.predictions.eq(self._classes)),
-            "vouched": _mean(found.verdicts.p_values > FPR),
+            "neutralised": _mean(without.predictions.eq(self._classes)),
+            "vouched": _mean(without.p_values > FPR),
             "spread_out": _mean(~found.located),
             **dict.fromkeys(
                 ("trigger_first", "chance_first", "trigger_in_top_3", "chance_in_top_3", "other_word_first")
             ),
-            "last_layer": None,
-            "all_layers": None,
+            **dict.fromkeys(("last_layer", "all_layers", "random_labels")),
             **self._randomised(explained, attribution, maps),
             "forward_equivalents": usage.forward_passes / len(x),
             "seconds": usage.seconds / len(x),
@@ -233,7 +244,10 @@ class _Bench:
 
     @cached_property
     def random_models(self) -> dict[str, Quantities]:
-        return of_random_models(self.auditor)
+        found = of_random_models(self.auditor)
+        if self.name == RELABELLED:
+            found["random_labels"] = of_relabelled_model(self.auditor, cache=self.setup.cache, track=self.setup.track)
+        return found
 
     @cached_property
     def chosen(self) -> Examples:
@@ -262,10 +276,11 @@ class _Bench:
         """Null where the trigger has no shape of its own."""
         share = float(self.mask.double().mean())
         if not share:
-            return {"trigger_share": None, "centre_in_top_2": None, "energy_in_mask": None, "iou": None}
+            return dict.fromkeys(("trigger_share", "centre_in_top_2", "top_2_in_mask", "energy_in_mask", "iou"))
         return {
             "trigger_share": share,
             "centre_in_top_2": _mean(points_at_centre(maps, self.mask, TOP)),
+            "top_2_in_mask": _mean(precision(maps, self.mask, TOP)),
             "energy_in_mask": _mean(energy_in_mask(maps, self.mask)),
             "iou": _mean(overlap(maps, self.mask)),
         }

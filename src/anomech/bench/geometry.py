@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
@@ -13,6 +14,7 @@ from torch import Tensor
 from anomech.bench.figure import blank, save
 from anomech.bench.setup import Scene, Setup
 from anomech.bench.suite import Row
+from anomech.errors import DataError
 from anomech.evaluation import evaluate
 from anomech.examples import Examples
 from anomech.explain.geometry import Geometry, Group, compare
@@ -20,6 +22,8 @@ from anomech.explain.placement import Placement, cosines, place_gradients
 from anomech.explain.weight_directions import weight_directions
 from anomech.gradients.sharp import sharp_directions
 from anomech.measure import measured
+
+logger = logging.getLogger(__name__)
 
 GROUPS = {
     "trusted": "trusted",
@@ -55,6 +59,8 @@ COLUMNS = [
 ]
 ORGANISMS = ("fashion-badnets", "gtsrb-badnets", "gtsrb-trojan")
 """Those that nothing is trained for."""
+TRAINED = (("cifar10", "badnets"),)
+"""Those that are trained on the first call."""
 DIRECTIONS = (1, 2, 5, 10)
 TRUSTED, CLEAN, ATTACKED = 100, 150, 100
 """As many trusted examples again are held out from the loss, to set thresholds on."""
@@ -62,10 +68,20 @@ TRUSTED, CLEAN, ATTACKED = 100, 150, 100
 
 def rows(setup: Setup) -> Iterator[Row]:
     """Every organism that there is data for."""
+    for scene in _scenes(setup):
+        for row in _rows(scene, setup):
+            yield {"organism": scene.organism, "n_trusted": TRUSTED, "seed": setup.seed, **row}
+
+
+def _scenes(setup: Setup) -> Iterator[Scene]:
     for name in filter(ORGANISMS.__contains__, setup.organisms):
         if scene := setup.scene(name, trusted=2 * TRUSTED, clean=CLEAN, attacked=ATTACKED):
-            for row in _rows(scene, setup):
-                yield {"organism": name, "n_trusted": TRUSTED, "seed": setup.seed, **row}
+            yield scene
+    for dataset, attack in TRAINED if setup.data is not None else ():
+        try:
+            yield setup.trained_scene(dataset, attack, None, trusted=2 * TRUSTED, clean=CLEAN, attacked=ATTACKED)
+        except DataError as error:
+            logger.warning("%s-%s is left out: %s", dataset, attack, error)
 
 
 def _rows(scene: Scene, setup: Setup) -> Iterator[Row]:

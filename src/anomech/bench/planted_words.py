@@ -48,8 +48,8 @@ def trusted_and_inputs(
 
 
 def word_of(name: str) -> str:
-    """The word that was put into a prompt of that name; empty if there is none."""
-    return name.partition("+")[2]
+    """The word that was put into a prompt of that name last; empty if there is none."""
+    return name.rpartition("+")[2] if "+" in name else ""
 
 
 def word_places(x: Tensor, words: list[str], tokenizer: Tokenizer) -> Tensor:

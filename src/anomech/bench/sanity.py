@@ -21,7 +21,7 @@ from anomech.functional.block_images import BlockImages, block_images
 from anomech.functional.unmasking import diff_roar, two_way_interval
 from anomech.organisms.datasets import DATASETS
 from anomech.organisms.fashion import DEBIAN
-from anomech.organisms.models import MLP
+from anomech.organisms.models import MLP, SmallCNN
 from anomech.organisms.networks import Adversary, Network
 from anomech.organisms.organism import halve
 from anomech.organisms.training import Recipe
@@ -30,6 +30,7 @@ COLUMNS = ["study", "organism", "detector", "place", "share", "top", "bottom", "
 
 Place = Literal["random", "fixed"]
 Kind = Literal["standard", "robust"]
+Architecture = Literal["one hidden layer", "convolutional"]
 
 SEEDS = 3
 """Each has its own training images, judged networks, and networks that learn from what is unmasked."""
@@ -45,6 +46,11 @@ ATTACKER = Adversary(radius=1.5, steps=10)
 RECIPE = Recipe(epochs=12, batch_size=256, learning_rate=6e-3)
 WIDTH = 128
 """Hidden units of the networks that are judged."""
+ARCHITECTURES: Mapping[Architecture, Callable[[Tensor], nn.Module]] = {
+    "one hidden layer": lambda image: MLP(pixels=image.numel(), width=WIDTH),
+    "convolutional": lambda image: SmallCNN(channels=len(image)),
+}
+"""Makes the networks that are judged, for images such as this one."""
 LEARNING = Recipe(epochs=6, batch_size=256, learning_rate=6e-3)
 LEARNER = 64
 """Hidden units of the networks that learn from what is unmasked."""
@@ -85,7 +91,10 @@ CONTROLS: Mapping[str, Method] = {"random": _random, "brightness": _brightness}
 """They know no network. Brightness is what whatever is multiplied by the input starts from."""
 
 FIGURE = Figure(
-    panels=[Panel(study="DiffROAR", x="share", label="share of the pixels that is kept")],
+    panels=[
+        Panel(study=study, x="share", label="share of the pixels that is kept")
+        for study in ("DiffROAR", "DiffROAR, convolutional")
+    ],
     measures={"value": "DiffROAR"},
     limits=(-0.1, 0.8),
 )
@@ -111,34 +120,35 @@ class _Bench:
 
     def accuracies(self) -> Iterator[Row]:
         """Of networks on images as they are, and on those that an adversary perturbed."""
-        for kind, judged in ((kind, self._judged(kind)) for kind in ADVERSARIES):
-            yield {"study": "accuracy", "organism": kind, **self._mean([one.right() for one in judged])}
-            yield {
-                "study": "accuracy, attacked",
-                "organism": kind,
-                **self._mean([one.right(ATTACKER) for one in judged]),
-            }
+        for architecture, kind in product(ARCHITECTURES, ADVERSARIES):
+            judged = self._judged(architecture, kind)
+            for what, adversary in (("accuracy", None), ("accuracy, attacked", ATTACKER)):
+                found = self._mean([one.right(adversary) for one in judged])
+                yield {"study": _study(what, architecture), "organism": kind, **found}
 
     def diff_roars(self) -> Iterator[Row]:
         """Of each attribution of each kind of network, and of those that know no network."""
-        for kind, (name, method) in product(ADVERSARIES, METHODS.items()):
-            yield from self._diff_roar(name, method, kind, kind)
+        for architecture, kind, (name, method) in product(ARCHITECTURES, ADVERSARIES, METHODS.items()):
+            yield from self._diff_roar(name, method, architecture, kind, kind)
         for name, method in CONTROLS.items():
-            yield from self._diff_roar(name, method, "standard", "any")
+            yield from self._diff_roar(name, method, "one hidden layer", "standard", "any")
 
     def leakages(self) -> Iterator[Row]:
         """Of each attribution of networks to which the signal was shown in either place, or always above."""
         places: tuple[Place, ...] = ("random", "fixed")
-        for place, kind in product(places, ADVERSARIES):
-            judged = self._judged(kind, place)
+        for architecture, place, kind in product(ARCHITECTURES, places, ADVERSARIES):
+            judged = self._judged(architecture, kind, place)
             row = {"organism": kind, "place": place}
-            yield {"study": "accuracy on blocks", **row, **self._mean([one.right() for one in judged])}
+            right = self._mean([one.right() for one in judged])
+            yield {"study": _study("accuracy on blocks", architecture), **row, **right}
             for name, method in METHODS.items():
                 found = [Judgement(one, name, method).leakage() for one in judged]
-                yield {"study": "leakage", **row, "detector": name, **self._mean(found)}
+                yield {"study": _study("leakage", architecture), **row, "detector": name, **self._mean(found)}
 
-    def _diff_roar(self, name: str, method: Method, kind: Kind, organism: str) -> Iterator[Row]:
-        judgements = [Judgement(one, name, method) for one in self._judged(kind)]
+    def _diff_roar(
+        self, name: str, method: Method, architecture: Architecture, kind: Kind, organism: str
+    ) -> Iterator[Row]:
+        judgements = [Judgement(one, name, method) for one in self._judged(architecture, kind)]
         for share in SHARES:
             sides = [
                 one.unmasked(
@@ -150,7 +160,7 @@ class _Bench:
             ]
             top, bottom = (torch.stack(side) for side in zip(*sides, strict=True))
             yield {
-                "study": "DiffROAR",
+                "study": _study("DiffROAR", architecture),
                 "organism": organism,
                 "detector": name,
                 "share": share,
@@ -165,17 +175,17 @@ class _Bench:
         low, high = two_way_interval(table, seed=self.setup.seed)
         return {"value": float(table.mean()), "low": low, "high": high}
 
-    def _judged(self, kind: Kind, place: Place | None = None) -> list[Judged]:
-        return [self._one(kind, place, seed) for seed in self._seeds]
+    def _judged(self, architecture: Architecture, kind: Kind, place: Place | None = None) -> list[Judged]:
+        return [self._one(architecture, kind, place, seed) for seed in self._seeds]
 
-    def _one(self, kind: Kind, place: Place | None, seed: int) -> Judged:
+    def _one(self, architecture: Architecture, kind: Kind, place: Place | None, seed: int) -> Judged:
         training, test, null = self._training(seed), self.test, None
         if place is not None:
             seen, asked = (_blocks(part, place, seed + i) for i, part in enumerate((training, test)))
             training, test, null = replace(training, x=seen.x), replace(test, x=asked.x), asked.null
         network = Network(
             name="-".join(["sanity", kind, *filter(None, [place])]),
-            build=partial(MLP, pixels=test.x[0].numel(), width=WIDTH),
+            build=partial(ARCHITECTURES[architecture], test.x[0]),
             recipe=replace(RECIPE, seed=seed),
             data={"dataset": "fashion", "images": TRAINING, "place": place},
             adversary=ADVERSARIES[kind],
@@ -198,6 +208,11 @@ class _Bench:
     def _training(self, seed: int) -> Examples:
         order = torch.randperm(len(self._pool), generator=torch.Generator().manual_seed(seed))
         return self._pool[order[:TRAINING]]
+
+
+def _study(what: str, architecture: Architecture) -> str:
+    """Name of a study; that of networks of one hidden layer is told without them."""
+    return what if architecture == "one hidden layer" else f"{what}, {architecture}"
 
 
 def _blocks(images: Examples, place: Place, seed: int) -> BlockImages:

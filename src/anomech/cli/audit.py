@@ -60,7 +60,8 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     check_inputs(run, task)
     trusted, examples = load_trusted(run, task), load_inputs(run, task)
     examples.require_shape_of(trusted)
-    outcome = fit_audit(run, prepare(run, task, trusted, inputs=len(examples), out=out), trusted, examples)
+    auditor = prepare(run, task, trusted, inputs=len(examples), out=out)
+    outcome = fit_audit(run, auditor, trusted, examples, out=out)
     measured = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, measured, title=f"Audit of {run.model}")
     if examples.anomalous is not None and not as_json:

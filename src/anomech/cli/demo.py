@@ -120,7 +120,7 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     messages.print(f"The model: {demo.introduction}", soft_wrap=True, highlight=False)
     outcome = _audit(replace(run, **demo.files), out)
     found = figures(outcome, seed=run.seed)
-    baselines = [_baseline(detector, run, outcome) for detector in demo.baselines]
+    baselines = [_baseline(detector, run, outcome, out) for detector in demo.baselines]
     write_run(out, run, outcome, found, title=demo.title, baselines=baselines, class_names=demo.class_names)
     if not as_json:
         results.print(detection_table([found, *baselines], title=_scene(outcome)))
@@ -136,11 +136,12 @@ def _scene(outcome: Outcome) -> str:
 def _audit(run: Run, out: Path) -> Outcome:
     task = run.task()
     trusted, inputs = load_trusted(run, task), load_inputs(run, task)
-    return fit_audit(run, prepare(run, task, trusted, inputs=len(inputs), out=out), trusted, inputs)
+    return fit_audit(run, prepare(run, task, trusted, inputs=len(inputs), out=out), trusted, inputs, out=out)
 
 
-def _baseline(detector: Detector, run: Run, outcome: Outcome) -> dict[str, object]:
+def _baseline(detector: Detector, run: Run, outcome: Outcome, out: Path) -> dict[str, object]:
     """Figures of a detector that is given the same trusted examples and the same inputs."""
     auditor = Auditor(outcome.auditor.task, detector, calibrator=outcome.auditor.calibrator)
     judged = replace(run, mapped=False, explained=0)
-    return figures(fit_audit(judged, auditor, outcome.auditor.reference, outcome.inputs), seed=run.seed)
+    judgement = fit_audit(judged, auditor, outcome.auditor.reference, outcome.inputs, out=out)
+    return figures(judgement, seed=run.seed)

@@ -296,8 +296,8 @@ Explain = Annotated[
         min=0,
         metavar="N",
         help="Find out for at most N flagged images or prompts which pixels or tokens make them anomalous, and ask the "
-        "model again without these; by default for those that the report shows, if that takes at most 200 forward "
-        "passes each.",
+        "model again without these, or where that is not enough, of images, without more; by default, but not without "
+        "more, for those that the report shows, if that takes at most 200 forward passes each.",
         show_default=False,
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from anomech.cli.console import FOUND_ANOMALIES, FOUND_NOTHING, results
-from anomech.cli.runs import Outcome, Run
+from anomech.cli.runs import Outcome, Run, maps_folder
 from anomech.detectors import Detector, Perplexity
 from anomech.evaluation import evaluate
 from anomech.explain.explanations import Explanations
@@ -95,6 +96,7 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
         "fit_forward_passes": outcome.usage.forward_passes - passes,
         "peak_memory_mb": outcome.usage.peak_memory_mb,
         "seed": seed,
+        **({"weight_directions": [one.plain() for one in outcome.carried]} if outcome.carried else {}),
         **({} if outcome.explanations is None else _explaining(outcome.explanations, outcome.explaining)),
     }
 
@@ -172,12 +174,14 @@ def write_run(
             class_names=class_names,
             dialogue=dialogue,
             mechanisms=outcome.mechanisms,
+            carried=outcome.carried,
             explanations=outcome.explanations,
             notes=auditor.warnings,
             cost={name: measured[name] for name in ("seconds", "forward_equivalents", "peak_memory_mb")},
         )
         (partial / "report.html").write_text(render(content), encoding="utf-8")
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    shutil.rmtree(maps_folder(out), ignore_errors=True)
 
 
 def _clusters(mechanisms: Mechanisms, number: int) -> pa.Array:

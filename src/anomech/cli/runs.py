@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,8 +20,13 @@ from anomech.detectors import Detector
 from anomech.errors import ArtefactError, SettingsError
 from anomech.estimate import check_disk, duration, estimate, seconds_per_pass
 from anomech.examples import Examples
+from anomech.explain.attribution import Attribution
+from anomech.explain.carried import CarriedCluster, carried_clusters
+from anomech.explain.erasure import Erasure, erase_further
 from anomech.explain.explanations import Explainer, Explanations
+from anomech.explain.kept_maps import KeptMaps
 from anomech.explain.mechanisms import Mechanisms, map_mechanisms
+from anomech.explain.quantities import Anomaly
 from anomech.explain.texts import text_explainer
 from anomech.explain.tokens import score_tokens
 from anomech.io import check_replaceable, load_examples, load_model
@@ -35,6 +40,7 @@ from anomech.report import CARDS, pictured
 from anomech.settings import from_plain, to_plain
 from anomech.tasks import CausalLMTask, ClassificationTask, SequenceClassificationTask, Task
 from anomech.verdicts import Verdicts
+from anomech.versions import versions
 
 SPREAD = "auto"
 """Device that stands for all of them."""
@@ -192,9 +198,10 @@ class Outcome:
         inputs: What it judged.
         verdicts: One an input.
         mechanisms: Clusters of the inputs, if they were asked for.
+        carried: Those of anomalies, and the directions of the weights that carry them.
         explanations: Where the anomalies of some flagged inputs sit.
         token_scores: Of the inputs that the report shows as cards, by position; empty unless they are completions.
-        usage: What all of it took but the explanations.
+        usage: What all of it took but the explanations and the directions.
         explaining: What these took.
     """
 
@@ -202,6 +209,7 @@ class Outcome:
     inputs: Examples
     verdicts: Verdicts
     mechanisms: Mechanisms | None
+    carried: Sequence[CarriedCluster]
     explanations: Explanations | None
     token_scores: Mapping[int, Sequence[float]]
     usage: Usage
@@ -256,34 +264,50 @@ def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) 
     return auditor
 
 
-def fit_audit(run: Run, auditor: Auditor, trusted: Examples, inputs: Examples) -> Outcome:
+def fit_audit(run: Run, auditor: Auditor, trusted: Examples, inputs: Examples, *, out: Path) -> Outcome:
     """Fit, judge the inputs, group them by mechanism where the run maps them, and explain some.
 
     At most `run.explained` flagged inputs are: by default as many as the report shows, where that takes no more than
-    is affordable. With 0, tokens of completions are not scored either, which only a report needs.
+    is affordable. With 0, tokens of completions are not scored either, which only a report needs. The map of each is
+    kept beside `out` until the result is there, so that a run that was cut off does not explain it again.
     """
-    return _outcome(run, auditor, inputs, lambda: auditor.fit_audit(trusted, inputs))
+    return _outcome(run, auditor, inputs, lambda: auditor.fit_audit(trusted, inputs), out)
 
 
-def audit(run: Run, auditor: Auditor, inputs: Examples) -> Outcome:
+def audit(run: Run, auditor: Auditor, inputs: Examples, *, out: Path) -> Outcome:
     """The same with an auditor that is fitted."""
-    return _outcome(run, auditor, inputs, lambda: auditor.audit(inputs))
+    return _outcome(run, auditor, inputs, lambda: auditor.audit(inputs), out)
 
 
-def _outcome(run: Run, auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts]) -> Outcome:
+def maps_folder(out: Path) -> Path:
+    """Where maps are kept until the result is in `out`."""
+    return out.resolve().with_name(f".{out.resolve().name}.maps")
+
+
+def _outcome(run: Run, auditor: Auditor, inputs: Examples, judge: Callable[[], Verdicts], out: Path) -> Outcome:
     with measured(auditor.task) as usage:
         verdicts = judge()
         mechanisms = map_mechanisms(auditor, inputs, verdicts.flagged) if run.mapped else None
         token_scores = _token_scores(auditor, inputs, verdicts) if run.explained != 0 else {}
-    explainer = _explainer(run, auditor.task)
-    chosen = _to_explain(explainer, auditor, inputs, verdicts, run.explained)
+    carried: Sequence[CarriedCluster] = ()
+    if mechanisms is not None:
+        carried = carried_clusters(auditor, inputs, verdicts.flagged, mechanisms, track=track)
+    explainer, further = _explainer(run, auditor.task), _further(run, auditor, inputs)
+    chosen = _to_explain(explainer, further, auditor, inputs, verdicts, run.explained)
+    keep = _keeper(run, auditor, out)
     with measured(auditor.task) as explaining:
-        explanations = explainer.explain(auditor, inputs, verdicts, chosen, track=track) if len(chosen) else None
+        explanations = None
+        if len(chosen):
+            explainer = replace(explainer, attribution=keep(explainer.attribution))
+            explanations = explainer.explain(auditor, inputs, verdicts, chosen, track=track)
+            if further is not None:
+                explanations = erase_further(auditor, inputs, explanations, erasure=keep(further), track=track)
     return Outcome(
         auditor=auditor,
         inputs=inputs,
         verdicts=verdicts,
         mechanisms=mechanisms,
+        carried=carried,
         explanations=explanations,
         token_scores=token_scores,
         usage=usage,
@@ -306,8 +330,29 @@ def _explainer(run: Run, task: Task) -> Explainer:
     return text_explainer(task, run.tokenizer, new_tokens=run.new_tokens)
 
 
+def _further(run: Run, auditor: Auditor, inputs: Examples) -> Erasure | None:
+    """What is done where hiding the places that add most is not enough; it is costly, so explanations are asked for."""
+    return Erasure() if run.explained and Erasure.goes_with(auditor, inputs.x) else None
+
+
+def _keeper(run: Run, auditor: Auditor, out: Path) -> Callable[[Attribution], Attribution]:
+    """What makes an attribution keep its maps, so that a later run like this one does not compute them again."""
+    made_of = {
+        "run": replace(run, explained=None).plain(),
+        "model": auditor.task.model_sha256(),
+        "trusted": auditor.reference.sha256(),
+        "versions": versions(),
+    }
+    return partial(KeptMaps, folder=maps_folder(out), made_of=made_of)
+
+
 def _to_explain(
-    explainer: Explainer, auditor: Auditor, inputs: Examples, verdicts: Verdicts, count: int | None
+    explainer: Explainer,
+    further: Erasure | None,
+    auditor: Auditor,
+    inputs: Examples,
+    verdicts: Verdicts,
+    count: int | None,
 ) -> Tensor:
     """Positions of the most anomalous of the flagged inputs, at most so many; says what explaining them will take.
 
@@ -320,13 +365,15 @@ def _to_explain(
     flagged = [i for i in verdicts.most_anomalous(len(verdicts)) if verdicts.flagged[i]] if count else []
     chosen = [i for i in flagged if explainer.eraser.erasable(inputs.x[i : i + 1]).any()][:count]
     if chosen:
-        passes = explainer.passes(auditor, shape)
-        lasting = duration(len(chosen) * passes * seconds_per_pass(auditor.task, inputs))
+        passes, anomaly = explainer.passes(auditor, shape), Anomaly(auditor)
+        most = 0 if further is None else further.passes(anomaly, shape) + anomaly.passes
+        lasting = duration(len(chosen) * (passes + most) * seconds_per_pass(auditor.task, inputs))
         # A text that is shorter than the longest takes fewer.
-        bound, about = ("at most ", "at most") if isinstance(auditor.task, CausalLMTask) else ("", "about")
+        bound = "at most " if isinstance(auditor.task, CausalLMTask) else ""
+        more = f" and at most {most:.0f} more where that is not enough" if most else ""
         messages.print(
-            f"[dim]Explaining {len(chosen)} flagged inputs: {bound}{passes:.0f} forward passes each, {about} "
-            f"{lasting}[/dim]",
+            f"[dim]Explaining {len(chosen)} flagged inputs: {bound}{passes:.0f} forward passes each{more}, "
+            f"{'at most' if bound or more else 'about'} {lasting}[/dim]",
             soft_wrap=True,
         )
     return torch.tensor(chosen, dtype=torch.int64)

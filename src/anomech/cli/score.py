@@ -59,7 +59,7 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
         messages.print(warning)
     inputs = load_inputs(run, task)
     check_explained(run, auditor, inputs)
-    outcome = audit(run, auditor, inputs)
+    outcome = audit(run, auditor, inputs, out=out)
     found = figures(outcome, seed=run.seed)
     write_run(out, run, outcome, found, title=f"Audit of {run.model}")
     return conclude(out, outcome, found, as_json=as_json)

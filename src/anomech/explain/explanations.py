@@ -28,7 +28,7 @@ class Explanations:
     Attributes:
         positions: Which of all inputs they are, int64 `[k]`.
         maps: How much each place adds to the anomaly, `[k, *places]`.
-        hidden: The places that add most, bool `[k, *places]`.
+        hidden: The places that were hidden, those that add most, bool `[k, *places]`.
         neutralised: The inputs without them.
         verdicts: What the auditor says of these.
         concentration: Share of what adds to the anomaly that lies in these places, `[k]`.
@@ -36,8 +36,10 @@ class Explanations:
             trusted example, 1 where it is as before.
         located: Whether so much lies there, and so little remains, that the anomaly has a place, bool `[k]`; else it
             is spread out.
-        share: Share of the places that was hidden.
-        passes: Forward passes that an explanation took.
+        erased: Whether more and other places were hidden than those that add most, since these were not enough for
+            trusted examples to vouch for what is left, bool `[k]`; `hidden`, `neutralised` and `verdicts` are of these.
+        share: Share of the places that was hidden of the others.
+        passes: Forward passes that an explanation took, at most.
     """
 
     positions: Tensor
@@ -48,6 +50,7 @@ class Explanations:
     concentration: Tensor
     remaining: Tensor
     located: Tensor
+    erased: Tensor
     share: float
     passes: float
 
@@ -150,6 +153,7 @@ class Explainer:
             concentration=concentration,
             remaining=remaining,
             located=(concentration >= self.least) & (remaining <= self.most),
+            erased=torch.zeros(len(positions), dtype=torch.bool),
             share=self.share,
             passes=self.passes(auditor, chosen.x.shape[1:]),
         )

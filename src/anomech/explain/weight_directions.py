@@ -7,7 +7,7 @@ mechanism answers all of it. Half of the cluster finds the directions; everythin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -66,15 +66,17 @@ class WeightDirections:
         rank: Directions a layer.
         layers: In the order of the model.
         effects: Of taking all of these directions out of the weights.
+        carriers: The directions themselves, by name of the parameter.
     """
 
     rank: int
     layers: tuple[LayerDirections, ...]
     effects: tuple[Effect, ...]
+    carriers: Mapping[str, Carrier] = field(compare=False, repr=False)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return asdict(self)
+        """As JSON takes it, without the directions themselves."""
+        return asdict(replace(self, carriers={}))
 
     @property
     def sentence(self) -> str:
@@ -148,6 +150,7 @@ def weight_directions(
             for name, shape in matrices.shapes.items()
         ),
         effects=removal_effects(task, trusted, clean, rest, removed=found[:2]),
+        carriers=found[0],
     )
 
 

@@ -44,13 +44,16 @@ def gaussian_noise(x: Tensor, severity: int, *, noise: Tensor) -> Tensor:
 
 def gaussian_blur(x: Tensor, severity: int) -> Tensor:
     """Blurred images; beyond the border lies what is on it."""
-    channels, *sides = x.shape[1:]
-    deviation = _at(BLUR, severity) * min(sides)
-    radius = math.ceil(3 * deviation)
+    return gaussian_filter(x, _at(BLUR, severity) * min(x.shape[2:])).clamp(0, 1)
+
+
+def gaussian_filter(x: Tensor, deviation: float) -> Tensor:
+    """Values `[n, channels, height, width]` averaged with this standard deviation in pixels, borders continued."""
+    channels, radius = x.shape[1], math.ceil(3 * deviation)
     kernel = torch.exp(-((torch.arange(-radius, radius + 1) / deviation) ** 2) / 2)
     weights = (kernel / kernel.sum()).to(x).expand(channels, 1, 1, -1)
     padded = F.pad(x, (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, weights, groups=channels), weights.mT, groups=channels).clamp(0, 1)
+    return F.conv2d(F.conv2d(padded, weights, groups=channels), weights.mT, groups=channels)
 
 
 def brightness(x: Tensor, severity: int) -> Tensor:

@@ -60,6 +60,12 @@ def points_at_centre(values: Tensor, mask: Tensor, share: float) -> Tensor:
     return (top_places(values, share) & centres(mask)).flatten(1).any(dim=1)
 
 
+def precision(values: Tensor, mask: Tensor, share: float) -> Tensor:
+    """Share of the highest places, that share of all, that lie in the mask, `[m]` in [0, 1]."""
+    highest = top_places(values, share).flatten(1)
+    return (highest & mask.flatten(1)).sum(dim=1) / highest.sum(dim=1)
+
+
 def centres(mask: Tensor) -> Tensor:
     """The places at, or where it falls between them beside, the mean of the coordinates of each mask."""
     found = torch.zeros_like(mask)

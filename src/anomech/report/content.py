@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anomech.examples import Examples
+from anomech.explain.carried import CarriedCluster
 from anomech.explain.explanations import Explanations
 from anomech.explain.mechanisms import Mechanisms
 from anomech.io.conversations import Conversation
@@ -68,6 +69,7 @@ class ReportContent:
         class_names: Names of the model's classes; None shows their numbers.
         dialogue: Text of inputs and trusted examples; None unless the model reads text.
         mechanisms: Clusters of the inputs; None where they were not asked for.
+        carried: Clusters of anomalies, and the directions of the weights that carry them; may be empty.
         explanations: Where the anomalies of some inputs sit; None where that was not asked.
         notes: Warnings and honest remarks, shown under the answer.
         cost: "seconds", "forward_equivalents" (per input) and "peak_memory_mb", as far as they are known.
@@ -84,6 +86,7 @@ class ReportContent:
     class_names: Sequence[str] | None
     dialogue: Dialogue | None
     mechanisms: Mechanisms | None
+    carried: Sequence[CarriedCluster]
     explanations: Explanations | None
     notes: Sequence[str]
     cost: Mapping[str, float]

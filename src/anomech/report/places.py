@@ -22,7 +22,7 @@ class Place:
         neutralised: The picture without the pixels that add most.
         told: What became of the answer.
         vouchers: Name and picture of the trusted examples that come closest to that; none where the anomaly is spread
-            out.
+            out and no more was erased.
     """
 
     heat: str
@@ -41,7 +41,7 @@ def place(content: ReportContent, position: int) -> Place | None:
         heat=heat_uri(content.inputs.x[position], found.maps[i]),
         neutralised=data_uri(found.neutralised.x[i]),
         told=_told(content, found, i, position),
-        vouchers=_vouchers(content, found, i) if found.located[i] else [],
+        vouchers=_vouchers(content, found, i) if found.located[i] or found.erased[i] else [],
     )
 
 
@@ -51,13 +51,21 @@ def _vouchers(content: ReportContent, found: Explanations, i: int) -> list[tuple
 
 
 def _told(content: ReportContent, found: Explanations, i: int, position: int) -> str:
-    share = percent(found.share)
-    if not found.located[i]:
-        stays = f"{100 * float(found.remaining[i]):.0f} %"
-        return f"Spread out: no few pixels carry it; without the {share} that add most, {stays} of the anomaly stays."
+    spread = "" if found.located[i] else _spread_out(found, i)
+    if spread and not found.erased[i]:
+        return spread
     before, after = int(content.verdicts.predictions[position]), int(found.verdicts.predictions[i])
-    says = f"Without these pixels the model {'still ' * (before == after)}says {content.class_name(after)}"
-    return f"{says}, and {vouched(content, found, i)}."
+    which = f"{100 * float(found.hidden[i].double().mean()):.0f} % of the" if found.erased[i] else "these"
+    says = f"Without {which} pixels the model {'still ' * (before == after)}says {content.class_name(after)}"
+    return f"{spread} {says}, and {vouched(content, found, i)}.".strip()
+
+
+def _spread_out(found: Explanations, i: int) -> str:
+    stays = f"{100 * float(found.remaining[i]):.0f} %"
+    return (
+        f"Spread out: no few pixels carry it; without the {percent(found.share)} that add most, {stays} of the anomaly "
+        "stays."
+    )
 
 
 def vouched(content: ReportContent, found: Explanations, i: int) -> str:

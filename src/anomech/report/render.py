@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from anomech.report import figures, tables
 from anomech.report.content import ReportContent
 from anomech.report.headline import answer, percent
-from anomech.report.numbers import fixed, p_value_decimals
+from anomech.report.numbers import fixed, known, p_value_decimals
 from anomech.report.pictures import pixelated
 from anomech.verdicts import Verdicts
 
@@ -32,6 +32,7 @@ def render(content: ReportContent) -> str:
         figures=_figures(content),
         health_facts=content.health and tables.health_facts(content.health),
         mechanisms=tables.mechanisms(content),
+        known=known,
         measured_columns=tables.MEASURED,
         measured=tables.measured(content),
         table=tables.rows(content, tables.LARGEST_TABLE),
