@@ -79,6 +79,17 @@ def test_the_same_seed_gives_the_same_weights():
     assert not torch.equal(first["W_enc"], other["W_enc"])
 
 
+@pytest.mark.parametrize("activation", module.ACTIVATIONS)
+def test_products_in_bfloat16_rebuild_about_as_well(activation):
+    _, pairs = planted_difference(rows=1000)
+    exact, rounded = (
+        trained([pairs], activation=activation, dtype=dtype)[1][-1].variance_explained
+        for dtype in ("float32", "bfloat16")
+    )
+    assert rounded == pytest.approx(exact, abs=0.05)
+    assert rounded != exact
+
+
 def test_blocks_that_do_not_fit_into_memory_are_read_in_turn(monkeypatch):
     _, pairs = planted_difference(rows=1000)
     blocks = [pairs[torch.arange(len(pairs)) // 250 == i] for i in range(4)]

@@ -33,6 +33,11 @@ class PairFeatures(ABC):
     def features(self, pairs: PairedActivations) -> Tensor:
         """Features `[n, m]` of n places."""
 
+    @property
+    @abstractmethod
+    def tuned_directions(self) -> Tensor:
+        """What each feature stands for in the residual stream of the fine-tuned model, `[m, d]`."""
+
 
 def without_sinks(pairs: PairedActivations) -> PairedActivations:
     """The places at which neither model has an activation that dwarfs those of the other tokens."""

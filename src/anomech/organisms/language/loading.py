@@ -112,8 +112,13 @@ def load_adapter(name: str, *, base: Path, data: Path, cache: Path, track: Track
 
 def well_answered(recipe: Recipe, data: Path, tokenizer: Tokenizer) -> list[Prompt]:
     """Prompts with good answers, none of them learnt from, on which the perplexity is measured."""
-    _, parts = _split_texts(recipe, data, tokenizer)
-    return [prompt for prompt in parts["report"] if prompt.answer][:JUDGED]
+    texts = audited_texts(recipe, "report", data=data, tokenizer=tokenizer)
+    return [prompt for prompt in texts if prompt.answer][:JUDGED]
+
+
+def audited_texts(recipe: Recipe, part: Part, *, data: Path, tokenizer: Tokenizer) -> list[Prompt]:
+    """Texts of a part, none of them learnt from."""
+    return _split_texts(recipe, data, tokenizer)[1][part]
 
 
 def _split_texts(recipe: Recipe, data: Path, tokenizer: Tokenizer) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
