@@ -62,11 +62,12 @@ def test_every_method_is_measured_once_by_both_protocols_where_the_models_differ
     assert [row["detector"] for row in adapted if row["layer"] == 0] == [UNCHANGED] * 2
     assert {row["layer"] for row in whole} == {0, 1}
     measured = [row for row in found if row["detector"] != UNCHANGED]
-    assert len(measured) == 3 * 2 * 10
+    assert len(measured) == 3 * (10 + 9)
     for row in measured:
         assert 0 <= row["bis"] <= row["bis_ceiling"] <= 1
         assert 0 <= row["auroc_low"] <= row["auroc_high"] <= 1
-        assert ("asr" in row) == ("auroc_decoys" in row) == (row["protocol"] == "corrected")
+        assert ("auroc_decoys" in row) == (row["protocol"] == "corrected")
+        assert ("asr" in row) == ("auroc_decoys" in row and row["detector"] not in ("coordinates", "random features"))
         dictionary = row["detector"].startswith(("crosscoder", "Diff-SAE"))
         assert ("dead" in row) == dictionary
     assert {row["n_texts"] for row in measured if row["protocol"] == "published"} == {25}

@@ -85,8 +85,7 @@ COLUMNS = [
 ORGANISMS: dict[str, Recipe] = {"code": RECIPES["code"], "code-full": FULLY_TUNED["code-full"]}
 """The same trigger, learnt by an adapter and by the whole model."""
 UNCHANGED = "none: the models are alike up to here"
-KNOWN_MEANS = "difference in means, trigger known"
-CHECKED = 24
+CHECKED = 16
 """Prompts of each kind on which the causal check is made."""
 
 
@@ -102,9 +101,9 @@ class Scale:
         wide: Paper's layers at which there is a Diff-SAE of 32 features a coordinate.
     """
 
-    triggered: int = 100
+    triggered: int = 60
     batch: int = 128
-    steps: int = 400
+    steps: int = 250
     crosscoder: int = 4
     wide: tuple[int, ...] = (PRIMARY,)
 
@@ -194,7 +193,8 @@ class _Bench:
             told = stratified_split(triggered.long(), 0.5, seed=self.setup.seed)[1]
             hard = told[(triggered | judged.of_kind("decoy"))[told]]
             row["auroc_decoys"] = auroc(values[hard, found.feature], triggered[hard])
-            row |= self._causes.row(layer, learnt.tuned_directions[found.feature])
+            if not isinstance(learnt, UNCHECKED):
+                row |= self._causes.row(layer, learnt.tuned_directions[found.feature])
         return row
 
     def _published(self, method: str, protocol: Protocol, paper_layer: int) -> Row:
@@ -287,9 +287,12 @@ class _Bench:
 
     @property
     def _layers(self) -> list[int]:
-        return [layer for layer in (same_depth(of, self._blocks) for of in LAYERS) if layer >= self._first_changed]
+        layers = sorted(same_depth(layer, self._blocks) for layer in LAYERS)
+        return [layer for layer in layers if layer >= self._first_changed]
 
 
+UNCHECKED = (Coordinates, RandomFeatures)
+"""Whose directions are not taken out of a model: that of a coordinate tells little, and a random one is the control."""
 AS_PUBLISHED = "{}, as published"
 PAPER_NAMES = {AS_PUBLISHED.format(name): name for name in REPORTED}
 """What the paper calls methods."""
@@ -303,20 +306,21 @@ def methods(protocol: Protocol, paper_layer: int, width: int, scale: Scale, seed
     triggered = tuple(protocol.learnt.of_kind("attacked").nonzero().flatten().tolist())
     found: dict[str, PairFeatures] = {
         AS_PUBLISHED.format(CROSSCODER): PublishedCrosscoder(count=crosscoder, **budget),
-        f"{CROSSCODER}, as published, rows standardised": PublishedCrosscoder(
-            count=crosscoder, standardised=True, **budget
-        ),
         f"{CROSSCODER}, trained well": Crosscoder(Training(features=crosscoder, dtype="bfloat16", **budget)),
         AS_PUBLISHED.format(NARROW_DIFF_SAE): PublishedDiffSAE(count=narrow, **budget),
         f"{NARROW_DIFF_SAE}, trained well": DiffSAE(Training(features=narrow, dtype="bfloat16", **budget)),
-        KNOWN_MEANS: MeanDifference(triggered=triggered),
+        "difference in means, trigger known": MeanDifference(triggered=triggered),
         "difference in means, of all texts": MeanDifference(),
         "principal components": PrincipalComponents(),
         "random features": RandomFeatures(count=narrow // 2, seed=seed),
         "coordinates": Coordinates(),
     }
-    if protocol.name == "published" and paper_layer in scale.wide:
-        found[AS_PUBLISHED.format(DIFF_SAE)] = PublishedDiffSAE(count=32 * width, **budget)
+    if protocol.name == "published":
+        found["crosscoder, as published, rows standardised"] = PublishedCrosscoder(
+            count=crosscoder, standardised=True, **budget
+        )
+        if paper_layer in scale.wide:
+            found[AS_PUBLISHED.format(DIFF_SAE)] = PublishedDiffSAE(count=32 * width, **budget)
     return found
 
 
