@@ -51,13 +51,16 @@ def setup(tmp_path, monkeypatch):
     scale = Scale(triggered=5, batch=8, steps=3, crosscoder=3, wide=())
     monkeypatch.setattr(module, "SCALES", {"small": scale})
     monkeypatch.setattr(module, "CHECKED", 2)
+    monkeypatch.setattr(module, "SPEED", {"steps": 2, "batch": 8})
     for name in ("auroc_interval", "bootstrap_interval"):
         monkeypatch.setattr(findings, name, partial(getattr(findings, name), resamples=2))
     return Setup(data=data, cache=tmp_path / "cache")
 
 
 def test_every_method_is_measured_once_by_both_protocols_where_the_models_differ(setup, monkeypatch):
-    found = list(rows(setup))
+    *found, speed = rows(setup)
+    assert speed["vectors"] == 16
+    assert speed["vectors_per_core_second"] * speed["million_core_minutes"] * 60 == pytest.approx(1e6)
     adapted, whole = ([row for row in found if row["organism"] == name] for name in NAMES)
     assert [row["detector"] for row in adapted if row["layer"] == 0] == [UNCHANGED] * 2
     assert {row["layer"] for row in whole} == {0, 1}
@@ -80,7 +83,7 @@ def test_every_method_is_measured_once_by_both_protocols_where_the_models_differ
     }
 
     monkeypatch.setattr(module, "find", lambda *_, **__: pytest.fail("ran again"))
-    assert list(rows(setup)) == found
+    assert list(rows(setup)) == [*found, speed]
 
 
 def test_the_wide_dictionary_is_trained_where_it_is_asked_for(setup):

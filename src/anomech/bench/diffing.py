@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from anomech.bench.causes import Causes
@@ -32,7 +34,7 @@ from anomech.diffing.features import PairFeatures, Pairs, features_by_text
 from anomech.diffing.findings import find
 from anomech.diffing.pair import ModelPair
 from anomech.diffing.published import PublishedCrosscoder, PublishedDiffSAE
-from anomech.diffing.training import Training
+from anomech.diffing.training import Training, train
 from anomech.errors import DataError
 from anomech.examples import stratified_split
 from anomech.functional.metrics import auroc
@@ -80,6 +82,8 @@ COLUMNS = [
     "perplexity_without",
     "perplexity_control",
     "seconds",
+    "vectors_per_core_second",
+    "million_core_minutes",
 ]
 
 ORGANISMS: dict[str, Recipe] = {"code": RECIPES["code"], "code-full": FULLY_TUNED["code-full"]}
@@ -145,6 +149,31 @@ class _Bench:
         for layer in LAYERS:
             for protocol in self._protocols:
                 yield from self._at(layer, protocol)
+        if self.recipe.adapter is None:
+            path = row_path(self.setup, f"diffing-{self.name}-speed", [*self._hashes, SPEED, versions()])
+            yield kept(path, self._speed)
+
+    def _speed(self) -> Row:
+        """How fast a dictionary of the fine-tuned model's activations is trained, token by token."""
+        layer, corrected = same_depth(PRIMARY, self._blocks), self._protocols[1]
+        pairs = self._pairs(corrected, layer, learnt=True)
+        training = Training(features=8 * self._width, dtype="bfloat16", seed=self.setup.seed, **SPEED)
+        before = time.process_time()
+        with measured(self.organism.task) as usage:
+            train(pairs, lambda block: block.tuned, training, parts=1, device=CPU, track=self.setup.track)
+        # Of a core's own time: beside other work the wall clock says nothing of the training.
+        rate = training.steps * training.batch / (time.process_time() - before)
+        return {
+            "organism": f"language-{self.name}",
+            "detector": "sparse autoencoder 8x, speed",
+            "layer": layer,
+            "features": training.features,
+            "seconds": usage.seconds,
+            "vectors": training.steps * training.batch,
+            "vectors_per_core_second": rate,
+            "million_core_minutes": 1e6 / rate / 60,
+            "seed": self.setup.seed,
+        }
 
     def _at(self, paper_layer: int, protocol: Protocol) -> Iterator[Row]:
         layer = same_depth(paper_layer, self._blocks)
@@ -291,6 +320,9 @@ class _Bench:
         return [layer for layer in layers if layer >= self._first_changed]
 
 
+SPEED: dict[str, Any] = {"steps": 100, "batch": 1024}
+"""Of the training whose speed is measured."""
+CPU = torch.device("cpu")
 UNCHECKED = (Coordinates, RandomFeatures)
 """Whose directions are not taken out of a model: that of a coordinate tells little, and a random one is the control."""
 AS_PUBLISHED = "{}, as published"
