@@ -7,7 +7,8 @@ import torch
 from factories import save_adapter, save_language_model
 
 from anomech.bench import diffing as module
-from anomech.bench.diffing import UNCHANGED, Scale, methods, rows
+from anomech.bench.diffing import UNCHANGED, rows
+from anomech.bench.diffing_methods import Scale
 from anomech.bench.setup import LANGUAGE_MODEL, Setup
 from anomech.diffing import findings
 from anomech.errors import DataError
@@ -84,15 +85,6 @@ def test_every_method_is_measured_once_by_both_protocols_where_the_models_differ
 
     monkeypatch.setattr(module, "find", lambda *_, **__: pytest.fail("ran again"))
     assert list(rows(setup)) == [*found, speed]
-
-
-def test_the_wide_dictionary_is_trained_where_it_is_asked_for(setup):
-    bench = module._Bench("code", module.ORGANISMS["code"], None, setup.base_model(), setup.data, setup)
-    published, corrected = bench._protocols
-    scale = Scale(wide=(18,))
-    assert methods(published, 18, 16, scale, 0)["Diff-SAE 32x, as published"].count == 32 * 16
-    assert "Diff-SAE 32x, as published" not in methods(published, 14, 16, scale, 0)
-    assert "Diff-SAE 32x, as published" not in methods(corrected, 18, 16, scale, 0)
 
 
 def test_without_the_base_model_it_says_what_is_missing(tmp_path):

@@ -13,27 +13,17 @@ import torch
 from torch import Tensor
 
 from anomech.bench.causes import Causes
-from anomech.bench.diffing_paper import (
-    CROSSCODER,
-    DIFF_SAE,
-    LAYERS,
-    NARROW_DIFF_SAE,
-    PRIMARY,
-    REPORTED,
-    Reported,
-    same_depth,
-)
+from anomech.bench.diffing_methods import PAPER_NAMES, SCALES, Scale, methods
+from anomech.bench.diffing_paper import LAYERS, PRIMARY, REPORTED, Reported, same_depth
 from anomech.bench.diffing_texts import Protocol, protocols
 from anomech.bench.kept import kept, row_path
 from anomech.bench.setup import LANGUAGE_MODEL, Setup
 from anomech.bench.suite import Row
-from anomech.diffing.autoencoders import Crosscoder, DiffSAE
-from anomech.diffing.baselines import Coordinates, MeanDifference, PrincipalComponents, Projections, RandomFeatures
+from anomech.diffing.baselines import Coordinates, Projections, RandomFeatures
 from anomech.diffing.cache import PairedActivations, cache_activations
 from anomech.diffing.features import PairFeatures, Pairs, features_by_text
 from anomech.diffing.findings import find
 from anomech.diffing.pair import ModelPair
-from anomech.diffing.published import PublishedCrosscoder, PublishedDiffSAE
 from anomech.diffing.training import Training, train
 from anomech.errors import DataError
 from anomech.examples import stratified_split
@@ -57,6 +47,7 @@ COLUMNS = [
     "protocol",
     "layer",
     "detector",
+    "features",
     "bis",
     "bis_ceiling",
     "precision",
@@ -91,28 +82,6 @@ ORGANISMS: dict[str, Recipe] = {"code": RECIPES["code"], "code-full": FULLY_TUNE
 UNCHANGED = "none: the models are alike up to here"
 CHECKED = 16
 """Prompts of each kind on which the causal check is made."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How large the study is.
-
-    Attributes:
-        triggered: Texts with the trigger under the published protocol, a fifth of all.
-        batch: Rows a step; the paper's is of 2,500 texts.
-        steps: Steps, about a hundred passes over the texts of the published protocol, as the paper makes.
-        crosscoder: Features of a crosscoder for each coordinate.
-        wide: Paper's layers at which there is a Diff-SAE of 32 features a coordinate.
-    """
-
-    triggered: int = 60
-    batch: int = 128
-    steps: int = 250
-    crosscoder: int = 4
-    wide: tuple[int, ...] = (PRIMARY,)
-
-
-SCALES = {"small": Scale(), "full": Scale(triggered=250, batch=256, steps=1000, crosscoder=32, wide=LAYERS)}
 
 
 def rows(setup: Setup) -> Iterator[Row]:
@@ -189,7 +158,7 @@ class _Bench:
         if layer < self._first_changed:
             yield {**common, "detector": UNCHANGED}
             return
-        for name, learnt in methods(protocol, paper_layer, self._width, self._scale, self.setup.seed).items():
+        for name, learnt in methods(protocol, paper_layer, self._width, self._scale, seed=self.setup.seed).items():
             made_of = [*self._hashes, *_hashes(protocol), layer, name, _plain(learnt), versions()["anomech"]]
             path = row_path(self.setup, f"diffing-{self.name}-{protocol.name}-{layer}-{name}", made_of)
             found = kept(path, partial(self._found, learnt, protocol, layer))
@@ -325,35 +294,6 @@ SPEED: dict[str, Any] = {"steps": 100, "batch": 1024}
 CPU = torch.device("cpu")
 UNCHECKED = (Coordinates, RandomFeatures)
 """Whose directions are not taken out of a model: that of a coordinate tells little, and a random one is the control."""
-AS_PUBLISHED = "{}, as published"
-PAPER_NAMES = {AS_PUBLISHED.format(name): name for name in REPORTED}
-"""What the paper calls methods."""
-
-
-def methods(protocol: Protocol, paper_layer: int, width: int, scale: Scale, seed: int) -> dict[str, PairFeatures]:
-    """What finds features, by name: dictionaries as published, dictionaries that are trained well, and baselines."""
-    budget: dict[str, Any] = {"steps": scale.steps, "batch": scale.batch, "seed": seed}
-    crosscoder = scale.crosscoder * width
-    narrow = 4 * width
-    triggered = tuple(protocol.learnt.of_kind("attacked").nonzero().flatten().tolist())
-    found: dict[str, PairFeatures] = {
-        AS_PUBLISHED.format(CROSSCODER): PublishedCrosscoder(count=crosscoder, **budget),
-        f"{CROSSCODER}, trained well": Crosscoder(Training(features=crosscoder, dtype="bfloat16", **budget)),
-        AS_PUBLISHED.format(NARROW_DIFF_SAE): PublishedDiffSAE(count=narrow, **budget),
-        f"{NARROW_DIFF_SAE}, trained well": DiffSAE(Training(features=narrow, dtype="bfloat16", **budget)),
-        "difference in means, trigger known": MeanDifference(triggered=triggered),
-        "difference in means, of all texts": MeanDifference(),
-        "principal components": PrincipalComponents(),
-        "random features": RandomFeatures(count=narrow // 2, seed=seed),
-        "coordinates": Coordinates(),
-    }
-    if protocol.name == "published":
-        found["crosscoder, as published, rows standardised"] = PublishedCrosscoder(
-            count=crosscoder, standardised=True, **budget
-        )
-        if paper_layer in scale.wide:
-            found[AS_PUBLISHED.format(DIFF_SAE)] = PublishedDiffSAE(count=32 * width, **budget)
-    return found
 
 
 def _hashes(protocol: Protocol) -> list[str]:
