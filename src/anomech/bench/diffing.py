@@ -80,7 +80,7 @@ COLUMNS = [
 ORGANISMS: dict[str, Recipe] = {"code": RECIPES["code"], "code-full": FULLY_TUNED["code-full"]}
 """The same trigger, learnt by an adapter and by the whole model."""
 UNCHANGED = "none: the models are alike up to here"
-CHECKED = 16
+CHECKED = 12
 """Prompts of each kind on which the causal check is made."""
 
 

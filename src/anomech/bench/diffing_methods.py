@@ -26,9 +26,9 @@ class Scale:
         wide: Paper's layers at which there is a Diff-SAE of 32 features a coordinate.
     """
 
-    triggered: int = 60
+    triggered: int = 40
     batch: int = 128
-    steps: int = 250
+    steps: int = 160
     crosscoder: int = 4
     wide: tuple[int, ...] = (PRIMARY,)
 
