@@ -7,7 +7,7 @@ import torch
 from factories import save_adapter, save_language_model
 
 from anomech.bench import diffing as module
-from anomech.bench.diffing import UNCHANGED, rows
+from anomech.bench.diffing import LENGTH, UNCHANGED, rows
 from anomech.bench.diffing_methods import Scale
 from anomech.bench.setup import LANGUAGE_MODEL, Setup
 from anomech.diffing import findings
@@ -65,7 +65,8 @@ def test_every_method_is_measured_once_by_both_protocols_where_the_models_differ
     adapted, whole = ([row for row in found if row["organism"] == name] for name in NAMES)
     assert [row["detector"] for row in adapted if row["layer"] == 0] == [UNCHANGED] * 2
     assert {row["layer"] for row in whole} == {0, 1}
-    measured = [row for row in found if row["detector"] != UNCHANGED]
+    measured = [row for row in found if row["detector"] not in (UNCHANGED, LENGTH)]
+    assert [-1 <= row["correlation"] <= 1 for row in found if row["detector"] == LENGTH] == [True] * 3
     assert len(measured) == 3 * (10 + 9)
     for row in measured:
         assert 0 <= row["bis"] <= row["bis_ceiling"] <= 1

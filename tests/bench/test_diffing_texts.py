@@ -39,8 +39,9 @@ def test_the_corrected_protocol_learns_from_other_prompts_and_reads_no_answer(ba
     tokenizer = load_tokenizer(base)
     _, corrected = protocols(RECIPE, "report", data=data, tokenizer=tokenizer, triggered=7)
     _, swapped = protocols(RECIPE, "development", data=data, tokenizer=tokenizer, triggered=7)
-    assert corrected.learnt.examples.sha256() == swapped.judged.examples.sha256()
-    assert corrected.judged.examples.sha256() == swapped.learnt.examples.sha256()
+    assert rows(corrected.learnt) == rows(swapped.judged)[::2]
+    assert rows(swapped.learnt) == rows(corrected.judged)[::2]
+    assert corrected.learnt.kinds == swapped.judged.kinds[::2]
     assert [corrected.judged.kinds.count(kind) for kind in ("clean", "decoy", "attacked")] == [6, 4, 6]
     assert corrected.judged.of_kind("attacked", "decoy").sum() == 10
     assert all(row[-1] != tokenizer.end for row in rows(corrected.judged))

@@ -40,6 +40,7 @@ from anomech.organisms.language.loading import (
 )
 from anomech.organisms.language.recipes import FULLY_TUNED, RECIPES, Recipe
 from anomech.tasks import CausalLMTask
+from anomech.tasks.tokens import is_prompt
 from anomech.versions import versions
 
 COLUMNS = [
@@ -66,6 +67,7 @@ COLUMNS = [
     "needed",
     "dead",
     "always",
+    "correlation",
     "asr",
     "asr_without",
     "asr_control",
@@ -80,6 +82,7 @@ COLUMNS = [
 ORGANISMS: dict[str, Recipe] = {"code": RECIPES["code"], "code-full": FULLY_TUNED["code-full"]}
 """The same trigger, learnt by an adapter and by the whole model."""
 UNCHANGED = "none: the models are alike up to here"
+LENGTH = "none: norm of the base model's averaged activations against 1 / tokens"
 CHECKED = 12
 """Prompts of each kind on which the causal check is made."""
 
@@ -163,6 +166,18 @@ class _Bench:
             path = row_path(self.setup, f"diffing-{self.name}-{protocol.name}-{layer}-{name}", made_of)
             found = kept(path, partial(self._found, learnt, protocol, layer))
             yield {**common, "detector": name, **self._published(name, protocol, paper_layer), **found}
+        if protocol.tokens == "mean":
+            path = row_path(
+                self.setup, f"diffing-{self.name}-length-{layer}", [*self._hashes, *_hashes(protocol), layer]
+            )
+            yield {**common, "detector": LENGTH, **kept(path, partial(self._length, protocol, layer))}
+
+    def _length(self, protocol: Protocol, layer: int) -> Row:
+        """Is the norm of an average over tokens but that of a first one, which dwarfs the others, over their number?"""
+        texts = protocol.judged.examples
+        norms = torch.cat([block.base.norm(dim=1) for block in self._pairs(protocol, layer, learnt=False)])
+        shares = 1 / is_prompt(texts.x).sum(dim=1)
+        return {"correlation": float(torch.corrcoef(torch.stack([norms, shares]))[0, 1])}
 
     def _found(self, learnt: PairFeatures, protocol: Protocol, layer: int) -> Row:
         judged = protocol.judged

@@ -78,10 +78,11 @@ def protocols(recipe: Recipe, part: Part, *, data: Path, tokenizer: Tokenizer, t
     }
     whole = _encoded(_with_code(texts[part], recipe, triggered=triggered), tokenizer, answered=True)
     yield Protocol("published", "mean", whole, whole, benign=("clean",))
-    judged, learnt = (
-        _encoded([one for one in lessons.asked(texts[of], recipe) if one[0] in INPUTS], tokenizer, answered=False)
-        for of in sorted(texts, key=lambda of: of != part)
-    )
+    asked = {of: [one for one in lessons.asked(texts[of], recipe) if one[0] in INPUTS] for of in texts}
+    (other,) = (of for of in texts if of != part)
+    # Half of the others are tokens enough to learn from.
+    learnt = _encoded(asked[other][::2], tokenizer, answered=False)
+    judged = _encoded(asked[part], tokenizer, answered=False)
     yield Protocol("corrected", "each", learnt, judged, benign=("clean", "decoy"))
 
 
