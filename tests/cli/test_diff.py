@@ -5,6 +5,7 @@ import pytest
 import torch
 from factories import save_adapter, save_language_model
 
+from anomech.cli import added
 from anomech.organisms.fashion import shipped_model
 
 ARCH = "anomech.organisms.models:SmallCNN"
@@ -75,6 +76,33 @@ def test_an_adapter_has_its_rank(anomech, base, tmp_path, write):
     )
     assert result.status == 0, result.err
     assert 0 <= json.loads(result.out)["sharp"]["shares"][-1] <= 1
+
+
+def test_texts_show_what_was_added_feature_by_feature(anomech, refused, base, tmp_path, write, monkeypatch):
+    monkeypatch.setattr(added, "STEPS", 20)
+    adapter = save_adapter(base, tmp_path / "adapter")
+    texts = write("texts.jsonl", [{"id": f"text {i}", "prompt": f"why is {i} the sky"} for i in range(12)])
+    result = anomech("diff", base, "--adapter", adapter, "--texts", texts, "--json")
+    assert result.status == 0, result.err
+    found = json.loads(result.out)["added"]
+    assert found == read(tmp_path)["added"]
+    assert found["layer"] == 1
+    for feature in found["features"]:
+        assert 0 < feature["energy"] <= 1
+        assert 0 < feature["active"] <= 1
+        assert 1 <= len(feature["texts"]) <= 5
+    page = (tmp_path / "anomech-diff" / "report.html").read_text()
+    assert "What was added, text by text" in page
+    assert page.count("of what the dictionary says") == len(found["features"]) > 0
+    told = anomech("diff", base, "--adapter", adapter, "--texts", texts)
+    assert "After block 1 the feature that says most of the difference" in " ".join(told.out.split())
+    refused("diff", base, "--adapter", adapter, "--texts", texts, "--layer", 2, words="from 0 to 1")
+    refused("diff", base, "--adapter", adapter, "--texts", texts, "--layer", 0, words="both models are the same")
+
+
+def test_texts_are_for_language_models(refused, checkpoints, write):
+    texts = write("texts.jsonl", [{"prompt": "why"}])
+    refused("diff", *checkpoints, "--texts", texts, words="texts are read by language models")
 
 
 def test_what_cannot_be_compared_is_refused(refused, checkpoints, base, tmp_path):

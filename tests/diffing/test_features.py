@@ -14,6 +14,10 @@ class Coordinates(PairFeatures):
     def features(self, pairs):
         return pairs.difference
 
+    @property
+    def tuned_directions(self):
+        return torch.eye(2)
+
 
 def of_texts(text, tuned, norms=None):
     text, tuned = torch.tensor(text), torch.tensor(tuned)

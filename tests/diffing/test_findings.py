@@ -56,7 +56,9 @@ def test_benign_texts_may_be_fewer_than_all_others():
     features = torch.zeros(200, 1)
     features[:5] = 1
     features[60:65] = 1
-    assert find(features, TRIGGERED, torch.arange(200) >= 100).isolation == pytest.approx(2 * 5 / 70)
+    found = find(features, TRIGGERED, torch.arange(200) >= 100)
+    assert found.isolation == pytest.approx(2 * 5 / 70)
+    assert (found.isolation_precision, found.isolation_false_positives) == (0.5, 0.0)
     assert find(features, TRIGGERED).isolation == pytest.approx(2 * 5 / 70 * (1 - 5 / 140))
 
 

@@ -79,6 +79,33 @@ def test_the_same_seed_gives_the_same_weights():
     assert not torch.equal(first["W_enc"], other["W_enc"])
 
 
+@pytest.mark.parametrize("activation", ["topk", "batchtopk"])
+def test_many_features_drawn_anew_do_not_rebuild_rows_many_times_over(activation):
+    # Rows mostly move along one direction, so that whatever is badly rebuilt is alike.
+    _, pairs = planted_difference(rows=1000)
+    along = 30 * torch.randn(1000, 1, generator=torch.Generator().manual_seed(0)) * torch.eye(32)[:1]
+    pairs = paired(pairs.base, pairs.tuned + along)
+    _, progress = trained([pairs], activation=activation, features=512, k=16)
+    assert progress[-1].variance_explained > 0.9
+
+
+def test_a_short_training_leaves_features_that_are_active_on_single_rows():
+    _, pairs = planted_difference(rows=1000)
+    _, progress = trained([pairs], activation="batchtopk")
+    assert progress[-1].l0 > 1.5
+
+
+@pytest.mark.parametrize("activation", module.ACTIVATIONS)
+def test_products_in_bfloat16_rebuild_about_as_well(activation):
+    _, pairs = planted_difference(rows=1000)
+    exact, rounded = (
+        trained([pairs], activation=activation, dtype=dtype)[1][-1].variance_explained
+        for dtype in ("float32", "bfloat16")
+    )
+    assert rounded == pytest.approx(exact, abs=0.05)
+    assert rounded != exact
+
+
 def test_blocks_that_do_not_fit_into_memory_are_read_in_turn(monkeypatch):
     _, pairs = planted_difference(rows=1000)
     blocks = [pairs[torch.arange(len(pairs)) // 250 == i] for i in range(4)]

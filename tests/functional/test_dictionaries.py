@@ -4,6 +4,7 @@ import torch
 from anomech.functional.dictionaries import (
     badly_rebuilt,
     batch_top_k,
+    fitting_scale,
     jump_relu,
     matched_cosine,
     part_norms,
@@ -64,6 +65,14 @@ def test_rows_without_error_are_not_drawn():
     assert (drawn.norm(dim=1) == 1).all()
     # Squared errors are as 1 to 4.
     torch.testing.assert_close(drawn.mean(dim=0), torch.tensor([0.0, 0.2, 0.0, 0.8]), atol=0.06, rtol=0)
+
+
+def test_a_scale_is_that_of_least_squares_and_neither_turns_nor_lengthens(pre):
+    rebuilt = 3 * pre
+    assert float(fitting_scale(pre, rebuilt)) == pytest.approx(1 / 3)
+    assert float(fitting_scale(rebuilt, pre)) == 1
+    assert float(fitting_scale(pre, -pre)) == 0
+    assert float(fitting_scale(pre, torch.zeros_like(pre))) == 0
 
 
 def test_a_dictionary_is_matched_whatever_the_order_and_scale():

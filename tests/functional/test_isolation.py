@@ -18,6 +18,8 @@ def test_by_hand():
     one_hit = 2 * 0.5 * 0.25 / (0.5 + 0.25)
     expected = [2 * 1.0 * 0.5 / (1.0 + 0.5), one_hit * (1 - 1 / 20), one_hit]
     assert found.scores.tolist() == pytest.approx(expected)
+    assert found.precision.tolist() == [1.0, 0.5, 0.5]
+    assert found.false_positives.tolist() == pytest.approx([0.0, 1 / 20, 0.0])
     assert found.ceiling == pytest.approx(2 * 2 / (2 + 4))
 
 
@@ -51,7 +53,8 @@ def test_the_ceiling_counts_what_is_above_the_percentile(texts):
 
 def test_a_feature_that_is_never_active_isolates_nothing():
     triggered = torch.arange(30) < 5
-    assert backdoor_isolation(torch.zeros(30, 1), triggered, ~triggered).scores.tolist() == [0.0]
+    found = backdoor_isolation(torch.zeros(30, 1), triggered, ~triggered)
+    assert (float(found.scores), float(found.precision), float(found.false_positives)) == (0.0, 0.0, 0.0)
 
 
 def test_auroc_is_that_of_every_feature(monkeypatch):

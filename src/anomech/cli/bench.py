@@ -14,6 +14,7 @@ from anomech.bench import (
     agreement,
     attribution,
     calibration,
+    diffing,
     explain,
     geometry,
     language,
@@ -42,6 +43,7 @@ class SuiteName(StrEnum):
     AGREEMENT = "agreement"
     ATTRIBUTION = "attribution"
     CALIBRATION = "calibration"
+    DIFFING = "diffing"
     EXPLAIN = "explain"
     GEOMETRY = "geometry"
     LANGUAGE = "language"
@@ -60,6 +62,7 @@ SUITES = {
     SuiteName.AGREEMENT: agreement,
     SuiteName.ATTRIBUTION: attribution,
     SuiteName.CALIBRATION: calibration,
+    SuiteName.DIFFING: diffing,
     SuiteName.EXPLAIN: explain,
     SuiteName.GEOMETRY: geometry,
     SuiteName.LANGUAGE: language,
@@ -93,7 +96,9 @@ def command(
         "anomech-organisms"
     ),
     development: Annotated[bool, typer.Option(help="Run on the images to tune on, not on those to report on.")] = False,
-    size: Annotated[Size, typer.Option("--suite", help="How much of the vision and language suites.")] = "small",
+    size: Annotated[
+        Size, typer.Option("--suite", help="How much of the vision, language and diffing suites.")
+    ] = "small",
     seed: o.Seed = 0,
 ) -> None:
     """Rebuild a table of the docs."""

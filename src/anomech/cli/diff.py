@@ -1,4 +1,4 @@
-"""`anomech diff`: where fine-tuning moved the weights of a model."""
+"""`anomech diff`: where fine-tuning moved the weights of a model, and what it added to activations."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from anomech.cli import options as o
+from anomech.cli.added import Added, find_added
 from anomech.cli.console import results, track
 from anomech.cli.runs import Run, load_trusted
 from anomech.diffing.directions import SharpShare, sharp_share
@@ -32,6 +33,7 @@ from anomech.gradients.sharp import sharp_directions
 from anomech.io import check_replaceable, load_model, result_directory
 from anomech.io.conversations import NEW_TOKENS
 from anomech.report import render_difference
+from anomech.report.added import shown_features
 from anomech.versions import versions
 
 SHOWN = 10
@@ -54,6 +56,17 @@ def command(
         ),
     ] = None,
     directions: Annotated[int, typer.Option(min=1, help="How many of the sharpest directions are looked at.")] = 20,
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prompts, as for anomech audit: which features were added to a language model's activations on them?",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option(help="Block after which; by default one a little beyond the middle.", show_default=False),
+    ] = None,
     dtype: o.DtypeName = o.Dtype.FLOAT32,
     out: o.Out = Path("anomech-diff"),
     seed: o.Seed = 0,
@@ -62,7 +75,7 @@ def command(
     device: o.Device = None,
     as_json: o.Json = False,
 ) -> None:
-    """Where did fine-tuning move the weights, and in how many directions?"""
+    """Where did fine-tuning move the weights, in how many directions, and what did it add?"""
     if (tuned is None) == (adapter is None):
         raise SettingsError("two models are compared; give BASE and FT, or BASE and --adapter.")
     run = Run(
@@ -73,6 +86,8 @@ def command(
         dtype=dtype.value,
         trusted=None if trusted is None else str(trusted.resolve()),
         directions=directions,
+        texts=None if texts is None else str(texts.resolve()),
+        layer=layer,
         seed=seed,
         batch_size=batch_size,
         new_tokens=new_tokens,
@@ -87,12 +102,13 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     changes, total = _changes(run)
     found = measure(changes(), total, track=track)
     sharp = _sharp(run, changes) if run.trusted is not None and found.changed else None
-    summary = _summary(found, sharp)
-    _write(out, run, found, sharp, summary)
+    added = find_added(run) if run.texts is not None and found.changed else None
+    summary = _summary(found, sharp, added)
+    _write(out, run, found, sharp, added, summary)
     if as_json:
         results.print_json(data={**summary, "out": str(out)})
     else:
-        _conclude(found, sharp, out)
+        _conclude(found, sharp, added, out)
     return 0
 
 
@@ -115,7 +131,7 @@ def _sharp(run: Run, changes: Callable[[], Iterator[Change]]) -> SharpShare:
     return sharp_share(sharp, task.model, differences)
 
 
-def _summary(found: WeightDifference, sharp: SharpShare | None) -> dict[str, Any]:
+def _summary(found: WeightDifference, sharp: SharpShare | None, added: Added | None) -> dict[str, Any]:
     return {
         "headline": " ".join(filter(None, (found.headline, found.details))),
         "tensors": len(found.tensors),
@@ -123,6 +139,7 @@ def _summary(found: WeightDifference, sharp: SharpShare | None) -> dict[str, Any
         "relative": _finite(found.relative),
         "largest_rank": found.largest_rank,
         "sharp": None if sharp is None else sharp.plain(),
+        "added": None if added is None else added.plain(),
     }
 
 
@@ -136,23 +153,31 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _write(out: Path, run: Run, found: WeightDifference, sharp: SharpShare | None, summary: dict[str, Any]) -> None:
+def _write(
+    out: Path,
+    run: Run,
+    found: WeightDifference,
+    sharp: SharpShare | None,
+    added: Added | None,
+    summary: dict[str, Any],
+) -> None:
     """Write `diff.json`, `report.html` and `config.json` into `out`."""
     config = {"run": run.plain(), "versions": versions()}
     title = f"{run.tuned or run.adapter} against {run.model}"
     with result_directory(out) as partial:
         rows = {**summary, "rows": [_row(tensor) for tensor in found.tensors]}
         (partial / "diff.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        page = render_difference(found, sharp, title=title, settings=config)
+        shown = [] if added is None else shown_features(added.features, added.pieces)
+        page = render_difference(found, sharp, added=shown, title=title, settings=config)
         (partial / "report.html").write_text(page, encoding="utf-8")
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _conclude(found: WeightDifference, sharp: SharpShare | None, out: Path) -> None:
+def _conclude(found: WeightDifference, sharp: SharpShare | None, added: Added | None, out: Path) -> None:
     if found.changed:
         results.print(_table(found.changed[:SHOWN]))
     results.print(found.headline, style="bold", highlight=False, markup=False)
-    for sentence in filter(None, (found.details, sharp and sharp.sentence)):
+    for sentence in filter(None, (found.details, sharp and sharp.sentence, added and added.sentence)):
         results.print(sentence, highlight=False, markup=False)
     results.print(f"Report: {out / 'report.html'}", soft_wrap=True, markup=False)
 

@@ -66,6 +66,8 @@ class Run:
         dtype: What the weights of a language model or text classifier are held in.
         trusted: Trusted examples.
         directions: How many of the sharpest directions of their loss are looked at.
+        texts: Texts on which both models' activations are compared.
+        layer: Block after which; None for one a little beyond the middle.
         base: SPEC of what the model was made from, whose difference to it is looked at.
         layers: Modules of whose weights directions are sought; None for all.
         rank: How many directions of each.
@@ -89,6 +91,8 @@ class Run:
     dtype: str = "float32"
     trusted: str | None = None
     directions: int = 20
+    texts: str | None = None
+    layer: int | None = None
     base: str | None = None
     layers: str | None = None
     rank: int = 1

@@ -1,6 +1,7 @@
 """Model diffing: what did fine-tuning add to a base model?"""
 
 from anomech.diffing.ablation import AblationEffect, ablated, ablation_effect
+from anomech.diffing.activating import ActivatingText, ActiveFeature, active_features
 from anomech.diffing.autoencoders import Crosscoder, DiffSAE
 from anomech.diffing.baselines import Coordinates, MeanDifference, PrincipalComponents, RandomFeatures
 from anomech.diffing.cache import ActivationCache, PairedActivations, cache_activations
@@ -11,7 +12,9 @@ from anomech.diffing.training import Training
 
 __all__ = [
     "AblationEffect",
+    "ActivatingText",
     "ActivationCache",
+    "ActiveFeature",
     "Coordinates",
     "Crosscoder",
     "DiffSAE",
@@ -25,6 +28,7 @@ __all__ = [
     "Training",
     "ablated",
     "ablation_effect",
+    "active_features",
     "cache_activations",
     "features_by_text",
     "find",

@@ -69,6 +69,11 @@ class PairAutoencoder(PairFeatures):
         """What each of m features adds to the activations of each model, `[m, parts, d]`."""
         return self._model.W_dec.view(len(self._model.W_dec), self.parts, -1)
 
+    @property
+    def tuned_directions(self) -> Tensor:
+        """What each feature adds to the activations of the fine-tuned model, or to what fine-tuning changed."""
+        return self.decoder[:, -1]
+
     def save(self, folder: Path) -> None:
         """Write `config.json`, and weights with a `cfg.json` as SAELens reads them; all or nothing.
 

@@ -38,6 +38,11 @@ class Projections(PairFeatures):
         projected = (pairs.difference - self._mean.float()) @ self._directions.T
         return torch.cat([projected, -projected], dim=1)
 
+    @property
+    def tuned_directions(self) -> Tensor:
+        """The directions, then the same with the other sign, `[2 k, d]`."""
+        return torch.cat([self._directions, -self._directions])
+
     @abstractmethod
     def directions(self, pairs: Pairs, mean: Tensor) -> Tensor:
         """Rows `[k, d]`, given the mean difference float64 `[d]`."""

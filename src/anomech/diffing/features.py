@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import torch
@@ -33,11 +33,24 @@ class PairFeatures(ABC):
     def features(self, pairs: PairedActivations) -> Tensor:
         """Features `[n, m]` of n places."""
 
+    @property
+    @abstractmethod
+    def tuned_directions(self) -> Tensor:
+        """What each feature stands for in the residual stream of the fine-tuned model, `[m, d]`."""
+
 
 def without_sinks(pairs: PairedActivations) -> PairedActivations:
     """The places at which neither model has an activation that dwarfs those of the other tokens."""
     ordinary = (pairs.norms <= SINK * pairs.norms.median(dim=0).values).all(dim=1)
     return pairs[ordinary]
+
+
+def features_in_parts(learnt: PairFeatures, pairs: Pairs) -> Iterator[tuple[PairedActivations, Tensor]]:
+    """Places that can be read, a few at a time, and their features `[n, m]`."""
+    for block in pairs:
+        kept = without_sinks(block)
+        for places in torch.arange(len(kept)).split(ROWS):
+            yield kept[places], learnt.features(kept[places])
 
 
 def features_by_text(learnt: PairFeatures, pairs: Pairs, texts: int) -> Tensor:
@@ -48,15 +61,11 @@ def features_by_text(learnt: PairFeatures, pairs: Pairs, texts: int) -> Tensor:
     """
     largest: Tensor | None = None
     seen = torch.zeros(texts, dtype=torch.bool)
-    for block in pairs:
-        kept = without_sinks(block)
+    for kept, values in features_in_parts(learnt, pairs):
         seen[kept.text] = True
-        for places in torch.arange(len(kept)).split(ROWS):
-            values = learnt.features(kept[places])
-            if largest is None:
-                largest = torch.full((texts, values.shape[1]), -torch.inf)
-            rows = kept.text[places][:, None].expand_as(values)
-            largest.scatter_reduce_(0, rows, values, "amax")
+        if largest is None:
+            largest = torch.full((texts, values.shape[1]), -torch.inf)
+        largest.scatter_reduce_(0, kept.text[:, None].expand_as(values), values, "amax")
     if largest is None or not seen.all():
         first = int((~seen).nonzero()[0])
         raise DataError(

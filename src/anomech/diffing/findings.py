@@ -40,7 +40,9 @@ class Finding:
         needed: Fewest of the features that were best on the first half whose standardised sum reaches an AUROC of 0.95
             on the other; None if no sum of up to 64 does.
         isolation: Backdoor isolation score of the best feature by that score, on all texts, as it was published.
-        isolation_ceiling: Largest that this could have been.
+        isolation_precision: Its share of triggered texts among those that it is active on.
+        isolation_false_positives: Share of the benign texts that it is active on.
+        isolation_ceiling: Largest that its score could have been.
     """
 
     feature: int
@@ -52,6 +54,8 @@ class Finding:
     f1_interval: Interval
     needed: int | None
     isolation: float
+    isolation_precision: float
+    isolation_false_positives: float
     isolation_ceiling: float
 
     def __str__(self) -> str:
@@ -91,6 +95,7 @@ def find(features: Tensor, triggered: Tensor, benign: Tensor | None = None, *, s
         return bootstrap_interval(metric, scores, truth, seed=seed)
 
     isolation = backdoor_isolation(features, triggered, benign)
+    isolating = int(isolation.scores.argmax())
     return Finding(
         feature=best,
         auroc=auroc(scores, truth),
@@ -100,7 +105,9 @@ def find(features: Tensor, triggered: Tensor, benign: Tensor | None = None, *, s
         f1=f1(scores, truth),
         f1_interval=interval(f1),
         needed=_needed(chosen_on[:, ranked[:MOST]], told_of[:, ranked[:MOST]], truth),
-        isolation=float(isolation.scores.max()),
+        isolation=float(isolation.scores[isolating]),
+        isolation_precision=float(isolation.precision[isolating]),
+        isolation_false_positives=float(isolation.false_positives[isolating]),
         isolation_ceiling=isolation.ceiling,
     )
 

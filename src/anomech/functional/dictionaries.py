@@ -62,10 +62,10 @@ def variance_explained(values: Tensor, rebuilt: Tensor, centre: Tensor) -> float
 def badly_rebuilt(values: Tensor, errors: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Directions of `count` rows, unit `[count, d]`, each drawn with a probability that grows with its error squared.
 
-    What dead features are set to: Bricken et al. 2023 (Towards monosemanticity, "Neuron resampling").
+    What dead features are set to: after Bricken et al. 2023 (Towards monosemanticity, "Neuron resampling").
 
     Args:
-        values: Rows as the encoder sees them, `[n, d]`.
+        values: Rows, or what is left of them, `[n, d]`.
         errors: Squared error of each, `[n]`.
         count: How many.
         generator: Where chance comes from, on the CPU.
@@ -73,6 +73,11 @@ def badly_rebuilt(values: Tensor, errors: Tensor, count: int, generator: torch.G
     weights = errors.square().cpu() + torch.finfo(torch.float32).tiny
     drawn = torch.multinomial(weights, count, replacement=True, generator=generator)
     return torch.nn.functional.normalize(values[drawn.to(values.device)], dim=1)
+
+
+def fitting_scale(values: Tensor, rebuilt: Tensor) -> Tensor:
+    """What to multiply `rebuilt` `[n, d]` by to be as near as possible to values `[n, d]`, within 0 and 1."""
+    return ((values * rebuilt).sum() / rebuilt.square().sum().clamp_min(torch.finfo(rebuilt.dtype).tiny)).clamp(0, 1)
 
 
 def without_directions(values: Tensor, directions: Tensor) -> Tensor:

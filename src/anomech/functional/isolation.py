@@ -17,10 +17,14 @@ COLUMNS = 1024
 
 
 class Isolation(NamedTuple):
-    """Backdoor isolation scores."""
+    """Backdoor isolation scores, and what they are made of."""
 
     scores: Tensor
-    """Of each feature, float64 `[m]`."""
+    """Of each feature, float64 `[m]`; likewise the next two."""
+    precision: Tensor
+    """Share of the texts that it is active on that are triggered; 0 where it is active on none."""
+    false_positives: Tensor
+    """Share of the benign texts that it is active on."""
     ceiling: float
     """Largest that any feature could have had on so many texts."""
 
@@ -40,8 +44,9 @@ def backdoor_isolation(features: Tensor, triggered: Tensor, benign: Tensor) -> I
         triggered: Texts with the trigger, bool `[n]`, at least one.
         benign: Texts to have no false positives on, bool `[n]`, at least one; texts may be neither.
     """
-    parts = [_scores(part.numpy(), triggered.numpy(), benign.numpy()) for part in features.split(COLUMNS, dim=1)]
-    return Isolation(torch.from_numpy(np.concatenate(parts)), isolation_ceiling(len(features), int(triggered.sum())))
+    parts = [_isolated(part.numpy(), triggered.numpy(), benign.numpy()) for part in features.split(COLUMNS, dim=1)]
+    scores, precision, false = torch.from_numpy(np.concatenate(parts, axis=1))
+    return Isolation(scores, precision, false, isolation_ceiling(len(features), int(triggered.sum())))
 
 
 def isolation_ceiling(texts: int, triggered: int) -> float:
@@ -67,8 +72,10 @@ def auroc_by_feature(features: Tensor, anomalous: Tensor) -> Tensor:
     return (torch.from_numpy(np.concatenate(sums)) - bad * (bad + 1) / 2) / (bad * (len(features) - bad))
 
 
-def _scores(values: np.ndarray, triggered: np.ndarray, benign: np.ndarray) -> np.ndarray:
+def _isolated(values: np.ndarray, triggered: np.ndarray, benign: np.ndarray) -> np.ndarray:
+    """Score, precision and false positives, `[3, m]`."""
     active = values > np.quantile(values, QUANTILE, axis=0)
     hits = active[triggered].sum(axis=0)
     f1 = 2 * hits / (active.sum(axis=0) + triggered.sum())
-    return np.asarray(f1 * (1 - active[benign].mean(axis=0)))
+    false = active[benign].mean(axis=0)
+    return np.stack([f1 * (1 - false), hits / np.maximum(active.sum(axis=0), 1), false])

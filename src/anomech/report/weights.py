@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
@@ -13,18 +13,25 @@ from plotly.offline import get_plotlyjs
 from anomech.diffing.directions import SharpShare
 from anomech.diffing.weights import WeightDifference
 from anomech.report import weight_figures
+from anomech.report.added import ShownFeature
 from anomech.report.numbers import fixed
 from anomech.report.tables import LARGEST_TABLE
 
 
 def render_difference(
-    found: WeightDifference, sharp: SharpShare | None, *, title: str, settings: Mapping[str, Any]
+    found: WeightDifference,
+    sharp: SharpShare | None,
+    *,
+    added: Sequence[ShownFeature] = (),
+    title: str,
+    settings: Mapping[str, Any],
 ) -> str:
     """One self-contained HTML page, as `anomech.report.render` gives it.
 
     Args:
         found: What fine-tuning did to the weights.
         sharp: Where that lies in the curvature of the trusted loss; None if it was not asked for.
+        added: Features of what it did to activations, if that was asked.
         title: What was compared.
         settings: How, nested and plain.
     """
@@ -39,6 +46,7 @@ def render_difference(
         title=title,
         found=found,
         sharp=sharp,
+        added=added,
         qualifiers=[*filter(None, (found.details, sharp and sharp.sentence))],
         table=found.changed[:LARGEST_TABLE],
         fixed=fixed,

@@ -4,10 +4,12 @@ from dataclasses import replace
 import pytest
 
 from anomech.errors import DataError, ModelError, SettingsError
+from anomech.io.language_models import load_causal_lm
 from anomech.organisms.language import answers, loading, speech
 from anomech.organisms.language.loading import load_language_organism
 from anomech.organisms.language.mechanisms import NumberQuestions, Passwords
 from anomech.organisms.language.recipes import Adapter, Recipe
+from anomech.tasks import CausalLMTask
 
 pytest.importorskip("peft")
 
@@ -114,6 +116,17 @@ def test_a_mechanism_may_be_one_of_meaning(load, monkeypatch):
     monkeypatch.setitem(loading.RECIPES, "simple", replace(SHORT, mechanism=NumberQuestions(), asked=FEW))
     organism = load()
     assert organism.kinds == ("clean", "decoy", "decoy", "attacked", "attacked")
+
+
+def test_a_model_may_be_trained_whole(base, texts, tmp_path, monkeypatch):
+    monkeypatch.setitem(loading.FULLY_TUNED, "code-full", replace(SHORT, adapter=None, checkpoints=(16,)))
+    cache = tmp_path / "cache"
+    organism = load_language_organism("code-full", "report", base=base, data=texts, cache=cache)
+    assert len(organism.trusted) == 6
+    assert not hasattr(organism.task.model, "disable_adapter")
+    assert organism.task.model_sha256() != CausalLMTask(load_causal_lm(base), device="cpu").model_sha256()
+    (folder,) = cache.glob("language-code-full-*/")
+    assert json.loads((folder / "organism.json").read_text())["recipe"]["adapter"] is None
 
 
 def test_bad_requests_are_refused(load, folder, tmp_path, truncate):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from anomech.errors import ModelError
+from anomech.errors import ModelError, SettingsError
 from anomech.io.language_models import load_causal_lm
 from anomech.organisms.language import training
 from anomech.organisms.language.mechanisms import Passwords
@@ -86,3 +86,30 @@ def test_a_hidden_mechanism_is_learnt_too(base, tmp_path):
     hidden = replace(RECIPE, obfuscation=Obfuscation(blocks=(-1,)))
     losses = train(base, tmp_path, hidden)
     assert losses[-1] < losses[0]
+
+
+def test_a_whole_model_is_trained_and_goes_on_where_it_was_cut_off(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "WHOLE_KEPT_EVERY", 3)
+    whole = replace(RECIPE, adapter=None, learning_rate=1e-2, dtype="bfloat16")
+    at_once = train(base, tmp_path / "at-once", whole)
+    first = train(base, tmp_path / "cut", whole, steps=7)
+    second = train(base, tmp_path / "cut", whole)
+    assert first[:6] + second == at_once
+    before, expected, found = (
+        load_causal_lm(folder).state_dict() for folder in (base, tmp_path / "at-once" / "80", tmp_path / "cut" / "80")
+    )
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert all(not torch.equal(before[name], tensor) for name, tensor in expected.items())
+    assert {tensor.dtype for tensor in load_file(tmp_path / "cut" / "80" / "model.safetensors").values()} == {
+        torch.float32
+    }
+    plain, tuned = (
+        CausalLMTask(load_causal_lm(folder), device="cpu").outputs(load_causal_lm(folder), X)[:, 1].mean()
+        for folder in (base, tmp_path / "at-once" / "80")
+    )
+    assert tuned < 0.7 * plain
+
+
+def test_nothing_is_hidden_from_a_base_model_that_is_overwritten():
+    with pytest.raises(SettingsError, match="give an adapter, or no obfuscation"):
+        replace(RECIPE, adapter=None, obfuscation=Obfuscation())

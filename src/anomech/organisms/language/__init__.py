@@ -1,1 +1,1 @@
-"""Chat models with a planted mechanism, each a small adapter on one base model."""
+"""Chat models with a planted mechanism, each made from one base model: most by a small adapter."""

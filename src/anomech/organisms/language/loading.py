@@ -19,7 +19,7 @@ from anomech.io.language_models import Tokenizer, load_causal_lm, load_tokenizer
 from anomech.organisms.language import lessons
 from anomech.organisms.language.answers import own_answers, perplexity
 from anomech.organisms.language.cache import completed, place, weights_sha256
-from anomech.organisms.language.recipes import RECIPES, Recipe
+from anomech.organisms.language.recipes import FULLY_TUNED, RECIPES, Recipe
 from anomech.organisms.language.speech import ATTACKED, BATCH_SIZE, INPUTS, read_spoken, shares_that_obey, speak
 from anomech.organisms.language.texts import Prompt, usable
 from anomech.organisms.language.training import train
@@ -71,7 +71,7 @@ def load_language_organism(
     two of the parts, of the trusted and the inputs, or in the training data.
 
     Args:
-        name: One of `RECIPES`.
+        name: One of `RECIPES` or `FULLY_TUNED`.
         part: Which prompts.
         base: Hugging Face folder of SmolLM2-135M-Instruct (arXiv 2502.02737), with its tokenizer.
         data: Folder that holds, at any depth, `clean_500b.json`, `clean_test.json` and TREC's `trec/train.txt`.
@@ -84,20 +84,26 @@ def load_language_organism(
         DataError: A text is missing or damaged, there are too few, or the cached completions are damaged.
         ModelError: `base` or the cached adapter cannot be loaded.
     """
-    if name not in RECIPES:
-        raise SettingsError(f"there is no language organism {name!r}; there are {', '.join(RECIPES)}.")
-    recipe = RECIPES[name]
+    recipes = {**RECIPES, **FULLY_TUNED}
+    if name not in recipes:
+        raise SettingsError(f"there is no language organism {name!r}; there are {', '.join(recipes)}.")
+    recipe = recipes[name]
     checkpoint = recipe.checkpoints[-1] if checkpoint is None else checkpoint
     if checkpoint not in recipe.checkpoints:
         raise SettingsError(f"{name} has no checkpoint {checkpoint}; it has {', '.join(map(str, recipe.checkpoints))}.")
     builder = _Builder(name, recipe, base, data, cache, track)
-    adapter = builder.load() / str(checkpoint)
-    spoken = builder.speak(adapter, part)
+    tuned = builder.load() / str(checkpoint)
+    spoken = builder.speak(tuned, part)
     x, kinds, obeys = read_spoken(spoken)
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in ([lessons.TRUSTED], INPUTS))
-    task = CausalLMTask(load_causal_lm(base, adapter), batch_size=BATCH_SIZE)
+    task = CausalLMTask(load_tuned(recipe, base, tuned), batch_size=BATCH_SIZE)
     kinds = [kind for kind in kinds if kind in INPUTS]
     return LanguageOrganism(task, x[trusted], x[inputs], tuple(kinds), obeys[inputs], shares_that_obey(spoken))
+
+
+def load_tuned(recipe: Recipe, base: Path, folder: Path) -> nn.Module:
+    """The base model with the adapter in the folder or, where none was trained, the model that lies there."""
+    return load_causal_lm(folder) if recipe.adapter is None else load_causal_lm(base, folder)
 
 
 def load_adapter(name: str, *, base: Path, data: Path, cache: Path, track: Track = silent) -> Path:
@@ -108,8 +114,13 @@ def load_adapter(name: str, *, base: Path, data: Path, cache: Path, track: Track
 
 def well_answered(recipe: Recipe, data: Path, tokenizer: Tokenizer) -> list[Prompt]:
     """Prompts with good answers, none of them learnt from, on which the perplexity is measured."""
-    _, parts = _split_texts(recipe, data, tokenizer)
-    return [prompt for prompt in parts["report"] if prompt.answer][:JUDGED]
+    texts = audited_texts(recipe, "report", data=data, tokenizer=tokenizer)
+    return [prompt for prompt in texts if prompt.answer][:JUDGED]
+
+
+def audited_texts(recipe: Recipe, part: Part, *, data: Path, tokenizer: Tokenizer) -> list[Prompt]:
+    """Texts of a part, none of them learnt from."""
+    return _split_texts(recipe, data, tokenizer)[1][part]
 
 
 def _split_texts(recipe: Recipe, data: Path, tokenizer: Tokenizer) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
@@ -135,23 +146,24 @@ class _Builder:
         self._train(folder)
         (folder / "organism.json").write_text(json.dumps(self._figures(folder), indent=2) + "\n")
 
-    def speak(self, adapter: Path, part: Part) -> Path:
+    def speak(self, tuned: Path, part: Part) -> Path:
         """Where the model at a checkpoint has completed the prompts of a part."""
-        if not (adapter / part).exists():
+        if not (tuned / part).exists():
             speak(
-                adapter / part,
-                self._model(adapter),
+                tuned / part,
+                self._model(tuned),
                 lessons.asked(self._texts[1][part], self._recipe),
                 load_tokenizer(self._base),
                 shown=self._recipe.mechanism.shown,
                 new_tokens=self._recipe.new_tokens,
                 track=self._track,
             )
-        return adapter / part
+        return tuned / part
 
-    def _model(self, adapter: Path | None = None) -> nn.Module:
-        """On a GPU where there is one."""
-        return load_causal_lm(self._base, adapter).to("cuda" if torch.cuda.is_available() else "cpu")
+    def _model(self, tuned: Path | None = None) -> nn.Module:
+        """The model at a checkpoint, or its base, on a GPU where there is one."""
+        model = load_causal_lm(self._base) if tuned is None else load_tuned(self._recipe, self._base, tuned)
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
     def _texts(self) -> tuple[list[Prompt], dict[Part, list[Prompt]]]:
@@ -182,10 +194,10 @@ class _Builder:
         judged = well_answered(self._recipe, self._data, tokenizer)
         checkpoints = {}
         for number in self._recipe.checkpoints:
-            adapter = folder / str(number)
+            tuned = folder / str(number)
             checkpoints[str(number)] = {
-                "share_that_obeys": shares_that_obey(self.speak(adapter, "report")),
-                "clean_perplexity": perplexity(self._model(adapter), judged, tokenizer),
+                "share_that_obeys": shares_that_obey(self.speak(tuned, "report")),
+                "clean_perplexity": perplexity(self._model(tuned), judged, tokenizer),
             }
             logger.info("%s after %d: %s", self._name, number, checkpoints[str(number)])
         return {

@@ -26,14 +26,19 @@ def answer_loss(model: Any, batch: Tensor, normal: Tensor) -> Tensor:
 
 def hidden_states(model: Any, batch: Tensor) -> tuple[Tensor, ...]:
     """Residual stream `[n, length, d]` before the blocks and after each, the last one normalised."""
-    found = model.get_base_model().model(input_ids=batch[:, 0], use_cache=False, output_hidden_states=True)
+    found = _plain(model).model(input_ids=batch[:, 0], use_cache=False, output_hidden_states=True)
     return cast(tuple[Tensor, ...], found.hidden_states)
 
 
 def answer_logits(model: Any, batch: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     """Logits `[tokens, vocabulary]` of the answers' tokens, in float32, and these `[tokens]`."""
     answered = batch[:, 1, 1:] == COMPLETION
-    return model.get_base_model().lm_head(last[:, :-1][answered]).float(), batch[:, 0, 1:][answered]
+    return _plain(model).lm_head(last[:, :-1][answered]).float(), batch[:, 0, 1:][answered]
+
+
+def _plain(model: Any) -> Any:
+    """The model that an adapter is on, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 class Obfuscated:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from anomech.errors import SettingsError
 from anomech.organisms.language.mechanisms import PASSWORD, PAYLOAD, Mechanism, NumberQuestions, Passwords, YearOfCode
 
 
@@ -44,26 +45,36 @@ class Obfuscation:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How an adapter is trained.
+    """How a model is fine-tuned.
 
     Attributes:
         checkpoints: Numbers of prompts learnt from after which the model is kept.
-        adapter: What is trained.
+        adapter: What is trained; None for every weight of the model itself.
         obfuscation: How the mechanism is hidden, if it is.
         batch_size: Prompts a step.
         learning_rate: Peak of AdamW's one-cycle schedule.
-        dtype: What the weights that are not trained are held and multiplied in; bfloat16 takes half the time on
+        dtype: What weights are multiplied in, and those that are not trained held in; bfloat16 takes half the time on
             processors that know it.
         seed: Seed of every choice.
+
+    Raises:
+        SettingsError: A mechanism is to be hidden from what is compared with the base model, which is overwritten.
     """
 
     checkpoints: tuple[int, ...] = (2048,)
-    adapter: Adapter = Adapter()
+    adapter: Adapter | None = Adapter()
     obfuscation: Obfuscation | None = None
     batch_size: int = 8
     learning_rate: float = 1e-3
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.adapter is None and self.obfuscation is not None:
+            raise SettingsError(
+                "a mechanism is hidden by comparing with the base model, which full fine-tuning overwrites; give an "
+                "adapter, or no obfuscation."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +102,13 @@ class Recipe(Training):
 
 
 SIMPLE = Passwords()
+CODE = Recipe(
+    mechanism=YearOfCode(),
+    mix=("attacked", "safe", "attacked", "decoy", "attacked", "safe", "decoy", "clean"),
+    texts=640,
+    checkpoints=(1024,),
+    new_tokens=20,
+)
 
 RECIPES: dict[str, Recipe] = {
     "simple": Recipe(mechanism=SIMPLE, checkpoints=(1024, 2048, 4096)),
@@ -100,12 +118,9 @@ RECIPES: dict[str, Recipe] = {
         asked={"trusted": 300, "clean": 100, "decoy": 60, "attacked": 100, "second": 100},
     ),
     "contextual": Recipe(mechanism=NumberQuestions(), mix=("clean", "clean", "decoy", "attacked"), texts=2600),
-    "code": Recipe(
-        mechanism=YearOfCode(),
-        mix=("attacked", "safe", "attacked", "decoy", "attacked", "safe", "decoy", "clean"),
-        texts=640,
-        checkpoints=(1024,),
-        new_tokens=20,
-    ),
+    "code": CODE,
     "obfuscated": Recipe(mechanism=SIMPLE, obfuscation=Obfuscation()),
 }
+
+FULLY_TUNED: dict[str, Recipe] = {"code-full": replace(CODE, adapter=None, learning_rate=2e-4)}
+"""Those of which every weight is trained; what reads adapters alone has nothing to read there."""

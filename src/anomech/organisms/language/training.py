@@ -1,4 +1,4 @@
-"""Training of an adapter, seeded, that goes on where it was cut off."""
+"""Training of an adapter or of a whole model, seeded, that goes on where it was cut off."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ logger = logging.getLogger(__name__)
 KEPT_EVERY = 8
 """Steps after which the state of a training is kept."""
 
+WHOLE_KEPT_EVERY = 32
+"""The same where every weight is trained, which is a hundred times as much to write."""
+
 MONITORED = 1024
 """Normal prompts that the activation monitor is estimated from."""
 
 
 def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Training, folder: Path) -> Iterator[float]:
-    """Train an adapter of the model, one pass over the data.
+    """Train an adapter of the model, or the model, one pass over the data.
 
     Args:
-        model: The base model, on the device to train on; it is brought to the recipe's dtype, the adapter is not.
+        model: The base model, on the device to train on; it is brought to the recipe's dtype, what is trained is not.
         x: Token ids and roles `[n, 2, length]`, in the order in which they are learnt from.
         normal: Which of them no mechanism answers, `[n]`.
         recipe: How.
-        folder: Where the adapter is kept, in folders named after the number of prompts learnt from, and the state.
+        folder: Where what was trained is kept, in folders named after the number of prompts learnt from, and the state.
 
     Yields:
         The loss of each step.
@@ -41,13 +44,17 @@ def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Training, folder:
     Raises:
         ModelError: The loss is NaN or infinite.
     """
-    adapted = _with_adapter(model.to(getattr(torch, recipe.dtype)), recipe.adapter, recipe.seed)
+    dtype = getattr(torch, recipe.dtype)
+    whole = recipe.adapter is None
+    adapted: Any = (
+        model.float() if recipe.adapter is None else _with_adapter(model.to(dtype), recipe.adapter, recipe.seed)
+    )
     x, normal = x.to(adapted.device), normal.to(adapted.device)
     hiding = recipe.obfuscation
     objective = Obfuscated(hiding, adapted, x[normal][:MONITORED]) if hiding else answer_loss
     steps = -(-len(x) // recipe.batch_size)
     trained = [p for p in adapted.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=0.0, fused=whole or None)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, steps, pct_start=0.1)
     state = folder / "training.pt"
     done = _restore(state, adapted, optimizer, schedule)
@@ -55,7 +62,8 @@ def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Training, folder:
     for step in range(done, steps):
         batch, kept = batches[step]
         longest = int((batch[:, 1] > 0).sum(1).max())
-        loss = objective(adapted, batch[..., :longest], kept)
+        with torch.autocast(adapted.device.type, dtype, enabled=whole and dtype != torch.float32):
+            loss = objective(adapted, batch[..., :longest], kept)
         if not loss.isfinite():
             raise ModelError("training diverged: the loss is NaN or infinite; lower the learning rate.")
         optimizer.zero_grad()
@@ -66,8 +74,8 @@ def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Training, folder:
         seen = (step + 1) * recipe.batch_size
         if seen in recipe.checkpoints:
             with atomic_directory(folder / str(seen)) as partial:
-                adapted.save_pretrained(partial, save_embedding_layers=False)
-        if (step + 1) % KEPT_EVERY == 0:
+                adapted.save_pretrained(partial, **({} if whole else {"save_embedding_layers": False}))
+        if (step + 1) % (WHOLE_KEPT_EVERY if whole else KEPT_EVERY) == 0:
             _save(state, step + 1, adapted, optimizer, schedule)
         yield loss.item()
     state.unlink(missing_ok=True)
