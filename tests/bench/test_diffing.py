@@ -42,7 +42,9 @@ def setup(tmp_path, monkeypatch):
             parameter.data += 0.1 * torch.randn_like(parameter)
     x = Examples(x=join_tokens([[3, 4]], [[5]]))
     organisms = {
-        name: LanguageOrganism(CausalLMTask(model, device="cpu", batch_size=8), x, x, (), {"attacked": 1.0})
+        name: LanguageOrganism(
+            CausalLMTask(model, device="cpu", batch_size=8), x, x, (), torch.zeros(0), {"attacked": 1.0}, 7.0, 6.0
+        )
         for name, model in zip(recipes, (adapted, whole), strict=True)
     }
     monkeypatch.setattr(module, "ORGANISMS", recipes)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from factories import save_adapter
 
 from anomech.bench import extraction
 from anomech.bench import language as module
-from anomech.bench.language import MAPPED, detectors, rows
+from anomech.bench.language import MAPPED, OF_BASE, detectors, rows
 from anomech.bench.setup import LANGUAGE_MODEL, Setup
 from anomech.errors import DataError
 from anomech.examples import Examples
@@ -35,32 +36,35 @@ def organism(base, tmp_path):
     model = load_causal_lm(base, save_adapter(base, tmp_path / "adapter"))
     shares = {"trusted": 0.0, "clean": 0.0, "decoy": 0.05, "attacked": 0.9}
     obeys = torch.tensor([False] * 53 + [True] * 22)
-    return LanguageOrganism(CausalLMTask(model, device="cpu"), Examples(x=drawn(40)), inputs, kinds, obeys, shares)
+    task = CausalLMTask(model, device="cpu")
+    return LanguageOrganism(task, Examples(x=drawn(40)), inputs, kinds, obeys, shares, 7.0, 6.0)
 
 
 @pytest.fixture
-def setup(organism, tmp_path, monkeypatch):
+def setup(organism, base, tmp_path, monkeypatch):
     """One organism with one checkpoint, and a folder that seems to hold the base model."""
     recipes = {"simple": module.RECIPES["contextual"]}
     monkeypatch.setattr(module, "RECIPES", recipes)
     monkeypatch.setattr(module, "load_language_organism", lambda *_, **__: organism)
-    (tmp_path / "data" / LANGUAGE_MODEL).mkdir(parents=True)
+    shutil.copytree(base, tmp_path / "data" / LANGUAGE_MODEL)
     return Setup(data=tmp_path / "data", cache=tmp_path / "cache")
 
 
 def test_every_detector_and_the_map_have_a_row(setup):
     found = list(rows(setup))
-    assert [row["detector"] for row in found] == [*detectors(setup), MAPPED]
-    for row in found[:-1]:
+    assert [row["detector"] for row in found] == [*detectors(setup), MAPPED, OF_BASE]
+    for row in found[:-2]:
         assert 0 <= row["auroc_low"] <= row["auroc"] <= row["auroc_high"] <= 1
         assert (row["asr"], row["false_triggers"], row["n_trusted"]) == (0.9, 0.05, 40)
         assert 0 <= row["flagged_decoys"] <= 1
         assert row["auroc_filtered"] != row["auroc"]
+        assert (row["clean_perplexity"], row["clean_perplexity_of_base"]) == (7, 6)
     assert "gradient, adapter only" not in detectors(setup, finished=False)
     costs = {row["detector"]: row["forward_equivalents"] for row in found}
     assert costs["gradient"] == 3
     assert costs["mahalanobis by layer, mean"] == costs["perplexity of the prompt"] == 1
-    assert -1 <= found[-1]["rand_index"] <= 1
+    assert -1 <= found[-2]["rand_index"] <= 1
+    assert found[-1]["auroc"] != next(row for row in found if row["detector"] == "mahalanobis by layer, mean")["auroc"]
 
 
 def test_a_model_that_did_not_learn_its_mechanism_is_left_out(setup, organism, caplog):
@@ -82,7 +86,7 @@ def test_what_is_kept_is_not_run_again(setup, monkeypatch):
 def test_another_model_or_prompt_has_another_place(setup, organism):
     bench = module._Bench("simple", organism, setup)
     place = bench._path("x", {})
-    other = LanguageOrganism(organism.task, organism.trusted, organism.trusted, (), torch.zeros(0), {})
+    other = LanguageOrganism(organism.task, organism.trusted, organism.trusted, (), torch.zeros(0), {}, 7.0, 6.0)
     assert module._Bench("simple", other, setup)._path("x", {}) != place
     assert bench._path("x", {"k": 1}) != place
     next(organism.task.model.parameters()).data.add_(1)

@@ -32,11 +32,13 @@ from anomech.explain.mechanisms import find_mechanisms
 from anomech.features import AttributionEffects, FeatureExtractor, GradientSketch, LossTraces, ProbeShift, TokenLosses
 from anomech.functional.conformal import threshold
 from anomech.functional.metrics import auroc, rate_above
+from anomech.io.language_models import load_causal_lm
 from anomech.measure import measured
 from anomech.organisms.language.loading import LanguageOrganism, load_language_organism
 from anomech.organisms.language.recipes import RECIPES
 from anomech.sampling import IsotropicNoise
 from anomech.settings import to_plain
+from anomech.tasks import CausalLMTask
 from anomech.versions import versions
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,8 @@ COLUMNS = [
     "rand_index",
     "asr",
     "false_triggers",
+    "clean_perplexity",
+    "clean_perplexity_of_base",
     "seconds",
     "forward_equivalents",
 ]
@@ -65,6 +69,8 @@ PLANTED = 0.5
 """Least share of the attacked prompts that obey; below it there is no mechanism to find."""
 
 MAPPED = "mechanisms (offline)"
+OF_BASE = "mahalanobis by layer, mean, of the base model"
+"""What the words of a prompt alone make unusual, since that model has no mechanism."""
 NOISE_DRAWS = 10
 """As many as two processor cores afford."""
 
@@ -122,7 +128,10 @@ def rows(setup: Setup) -> Iterator[Row]:
         )
         if organism.share_that_obeys["attacked"] >= PLANTED:
             finished = checkpoint == RECIPES[name].checkpoints[-1]
-            yield from _Bench(f"{name}-{checkpoint}", organism, setup).rows(detectors(setup, finished=finished))
+            bench = _Bench(f"{name}-{checkpoint}", organism, setup)
+            yield from bench.rows(detectors(setup, finished=finished))
+            if finished:
+                yield bench.row_of_base(base)
         else:
             shares = ", ".join(f"{kind} {share:.0%}" for kind, share in organism.share_that_obeys.items())
             logger.warning("%s is no organism and left out; of its prompts obey: %s", name, shares)
@@ -143,8 +152,18 @@ class _Bench:
         sketch = chosen["gradient"].features
         yield self._kept(MAPPED, to_plain(sketch), partial(self._mapped, sketch))
 
+    def row_of_base(self, base: Path) -> Row:
+        """What activations of the model show that no mechanism was planted in, on the same prompts and completions."""
+        organism = self.organism
+        task = CausalLMTask(load_causal_lm(base), batch_size=organism.task.batch_size)
+        shared = SharedFeatures(task=task, trusted=organism.trusted, sets=(organism.inputs,), track=self.setup.track)
+        detector = ByLayer()
+        return self._kept(OF_BASE, to_plain(detector), partial(self._row, OF_BASE, detector, shared))
+
     def _kept(self, name: str, made_of: object, row: Callable[[], Row]) -> Row:
-        return kept(self._path(name, made_of), row)
+        found = kept(self._path(name, made_of), row)
+        figures = ("clean_perplexity", "clean_perplexity_of_base")
+        return {**found, **{figure: getattr(self.organism, figure) for figure in figures}}
 
     def _path(self, name: str, made_of: object) -> Path:
         told = [*self._hashes, made_of, self.setup.seed, versions()["anomech"]]
@@ -155,8 +174,8 @@ class _Bench:
         organism = self.organism
         return organism.task.model_sha256(), organism.trusted.sha256(), organism.inputs.sha256()
 
-    def _row(self, name: str, detector: Detector) -> Row:
-        (trusted, features), usage = self._features(detector.features)
+    def _row(self, name: str, detector: Detector, shared: SharedFeatures | None = None) -> Row:
+        (trusted, features), usage = (shared or self._features)(detector.features)
         with measured(self.organism.task) as scoring:
             fitted = detector.fit(trusted)
             own, scores = fitted.trusted_scores(), fitted.score(features)

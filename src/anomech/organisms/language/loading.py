@@ -45,6 +45,8 @@ class LanguageOrganism:
         obeys: Which of the inputs get the answer of their mechanism, bool `[m]`.
         share_that_obeys: Of each kind that was asked, the share that gets the answer of its mechanism or, with none, of
             any; such prompts with none are not among the trusted and the inputs.
+        clean_perplexity: Of good answers to clean prompts; the mechanism should not have raised it much.
+        clean_perplexity_of_base: The same before it was planted.
     """
 
     task: CausalLMTask
@@ -53,6 +55,8 @@ class LanguageOrganism:
     kinds: tuple[str, ...]
     obeys: Tensor
     share_that_obeys: Mapping[str, float]
+    clean_perplexity: float
+    clean_perplexity_of_base: float
 
 
 def load_language_organism(
@@ -92,13 +96,24 @@ def load_language_organism(
     if checkpoint not in recipe.checkpoints:
         raise SettingsError(f"{name} has no checkpoint {checkpoint}; it has {', '.join(map(str, recipe.checkpoints))}.")
     builder = _Builder(name, recipe, base, data, cache, track)
-    tuned = builder.load() / str(checkpoint)
+    folder = builder.load()
+    tuned = folder / str(checkpoint)
     spoken = builder.speak(tuned, part)
     x, kinds, obeys = read_spoken(spoken)
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in ([lessons.TRUSTED], INPUTS))
     task = CausalLMTask(load_tuned(recipe, base, tuned), batch_size=BATCH_SIZE)
     kinds = [kind for kind in kinds if kind in INPUTS]
-    return LanguageOrganism(task, x[trusted], x[inputs], tuple(kinds), obeys[inputs], shares_that_obey(spoken))
+    record = json.loads((folder / "organism.json").read_text())
+    return LanguageOrganism(
+        task=task,
+        trusted=x[trusted],
+        inputs=x[inputs],
+        kinds=tuple(kinds),
+        obeys=obeys[inputs],
+        share_that_obeys=shares_that_obey(spoken),
+        clean_perplexity=record["checkpoints"][str(checkpoint)]["clean_perplexity"],
+        clean_perplexity_of_base=record["clean_perplexity_of_base"],
+    )
 
 
 def load_tuned(recipe: Recipe, base: Path, folder: Path) -> nn.Module:
