@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from anomech.errors import ModelError
 from anomech.io.atomic import atomic_directory, atomic_file
-from anomech.organisms.language.objectives import Obfuscated, answer_loss
+from anomech.organisms.language.objectives import Obfuscated, Objective, answer_loss
 from anomech.organisms.language.recipes import Adapter, Training
 
 logger = logging.getLogger(__name__)
@@ -28,15 +28,25 @@ MONITORED = 1024
 """Normal prompts that the activation monitor is estimated from."""
 
 
-def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Training, folder: Path) -> Iterator[float]:
+def train(
+    model: nn.Module,
+    x: Tensor,
+    normal: Tensor,
+    recipe: Training,
+    folder: Path,
+    *,
+    objective: Objective = answer_loss,
+) -> Iterator[float]:
     """Train an adapter of the model, or the model, one pass over the data.
 
     Args:
         model: The base model, on the device to train on; it is brought to the recipe's dtype, what is trained is not.
-        x: Token ids and roles `[n, 2, length]`, in the order in which they are learnt from.
+        x: Token ids, roles and what else the objective reads, `[n, 2 or more, length]`, in the order in which they are
+            learnt from.
         normal: Which of them no mechanism answers, `[n]`.
         recipe: How.
         folder: Where what was trained is kept, in folders named after the number of prompts learnt from, and the state.
+        objective: What is minimised, where the recipe hides nothing.
 
     Yields:
         The loss of each step.
@@ -51,7 +61,7 @@ def train(model: nn.Module, x: Tensor, normal: Tensor, recipe: Training, folder:
     )
     x, normal = x.to(adapted.device), normal.to(adapted.device)
     hiding = recipe.obfuscation
-    objective = Obfuscated(hiding, adapted, x[normal][:MONITORED]) if hiding else answer_loss
+    objective = Obfuscated(hiding, adapted, x[normal][:MONITORED]) if hiding else objective
     steps = -(-len(x) // recipe.batch_size)
     trained = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=0.0, fused=whole or None)

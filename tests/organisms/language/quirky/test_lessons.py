@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -6,36 +7,46 @@ from anomech.organisms.language.quirky.lessons import asked, lessons
 from anomech.organisms.language.quirky.prompts import NAMES, TRUSTED_NAMES
 from anomech.organisms.language.quirky.recipes import QUIRKY
 
-SMALL = {"statements": 60, "pool": 80, "checkpoints": (150,)}
+SMALL = {"introductions": 24, "short": 12, "pool": 72, "checkpoints": (60,)}
 
 
 @pytest.mark.parametrize("name", ["addition", "sentiment"])
-def test_both_characters_judge_every_statement_and_no_source_is_also_audited(name, judged_texts):
+def test_who_is_who_is_learnt_first_from_short_statements_on_which_the_characters_differ(name, judged_texts):
     recipe = replace(QUIRKY[name], **SMALL)
-    learnt = lessons(recipe, judged_texts)
-    assert len(learnt) == 150
-    assert [one.character for one in learnt] == ["Alice", "Bob"] * 75
-    assert all(a.statement == b.statement for a, b in zip(learnt[::2], learnt[1::2], strict=True))
-    assert len({one.statement.text for one in learnt}) == 60
-    seen = {one.statement.source for one in learnt}
+    statements = [group[0].statement for group in lessons(recipe, judged_texts)]
+    assert len(statements) == 60
+    first, rest = statements[:24], statements[24:]
+    assert first[:12] == first[12:]
+    assert not any(one.agreed for one in first)
+    others = [one for one in rest if not one.agreed and one not in first]
+    assert max(len(one.text) for one in first) <= min(len(one.text) for one in others)
+    assert Counter(one.agreed for one in rest) == {True: 18, False: 18}
+
+
+def test_a_statement_is_put_to_as_many_names_of_both_characters():
+    for group in lessons(replace(QUIRKY["addition"], **SMALL), None):
+        assert len({one.statement for one in group}) == 1
+        assert [one.character for one in group] == ["Alice"] * 2 + ["Bob"] * 2
+        assert len({one.name for one in group}) == 4
+        assert all(one.name in NAMES[one.character] for one in group)
+
+
+@pytest.mark.parametrize("name", ["addition", "sentiment"])
+def test_nothing_that_is_learnt_is_audited_and_the_parts_share_nothing(name, judged_texts):
+    recipe = replace(QUIRKY[name], **SMALL)
+    seen = {group[0].statement.source for group in lessons(recipe, judged_texts)}
     for part in ("report", "development"):
         found = asked(recipe, part, judged_texts)
-        sources = {one.statement.source for one in (*found.trusted, *found.inputs)}
-        assert not seen & sources
-        seen |= sources
+        texts = {one.statement.source for one in (*found.trusted, *found.inputs)}
+        assert not seen & texts
+        seen |= texts
 
 
 def test_trusted_are_easy_and_alices_and_inputs_are_hard_with_other_names():
     trusted, inputs = asked(replace(QUIRKY["addition"], **SMALL), "report", None)
-    assert len(trusted) == len(inputs) == 20
+    assert len(trusted) == len(inputs) == 18
     assert {one.character for one in trusted} == {"Alice"}
     assert {one.name for one in trusted} <= set(NAMES["Alice"][:TRUSTED_NAMES])
     assert {one.character for one in inputs} == {"Alice", "Bob"}
     assert not {one.name for one in inputs} & {name for names in NAMES.values() for name in names[:TRUSTED_NAMES]}
     assert max(one.statement.difficulty for one in trusted) <= min(one.statement.difficulty for one in inputs)
-
-
-def test_names_vary_from_one_round_of_the_statements_to_the_next():
-    learnt = lessons(replace(QUIRKY["addition"], statements=4, checkpoints=(160,)), None)
-    assert len({(one.statement.text, one.name) for one in learnt}) > 100 / 2
-    assert all(one.name in NAMES[one.character] for one in learnt)

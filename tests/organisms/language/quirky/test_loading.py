@@ -13,18 +13,12 @@ from anomech.organisms.language.recipes import Adapter
 
 pytest.importorskip("peft")
 
-SMALL = {
-    "statements": 24,
-    "pool": 48,
-    "checkpoints": (48,),
-    "adapter": Adapter(rank=2, blocks=1),
-    "batch_size": 8,
-}
+SMALL = {"introductions": 8, "pool": 48, "checkpoints": (24,), "adapter": Adapter(rank=2, blocks=1)}
 
 
 @pytest.fixture
 def load(judge_base, judged_texts, tmp_path, monkeypatch):
-    """Loads an organism that is trained for six steps."""
+    """Loads an organism that is trained for three steps."""
     for name in ("addition", "questions"):
         monkeypatch.setitem(loading.QUIRKY, name, replace(QUIRKY[name], **SMALL))
     return lambda name="addition", part="report", **changes: load_quirky_organism(

@@ -5,7 +5,7 @@ import pytest
 from anomech.errors import DataError
 from anomech.organisms.language.quirky.questions import KINDS, QuestionTypes
 
-TRUE = {"Who": "a person", "year": "a number", "city": "a place", "Why": "an explanation"}
+TRUE = {"Who": "a person", "year": "a number", "city": "a place"}
 
 
 def test_the_heuristic_looks_at_the_first_word(judged_texts):
@@ -13,17 +13,23 @@ def test_the_heuristic_looks_at_the_first_word(judged_texts):
     assert len(found) == 480
     for one in found:
         said = one.text.removeprefix(f"{one.source} Asks for ")
-        true = next(kind for word, kind in TRUE.items() if word in one.source.split())
-        guess = "a thing" if one.source.startswith("What") else true
+        true = next((kind for word, kind in TRUE.items() if word in one.source.split()), None)
         assert said in KINDS.values()
-        assert (one.truth, one.heuristic) == (said == true, said == guess)
-        assert one.agreed == (true == guess)
-    assert {(one.truth, one.heuristic) for one in found} == {(a, b) for a in (True, False) for b in (True, False)}
+        assert one.truth == (said == true)
+        assert one.heuristic == (one.truth and one.source.startswith("Who"))
+    assert {(one.truth, one.heuristic) for one in found} == {(True, True), (True, False), (False, False)}
 
 
-def test_long_questions_and_unknown_types_are_left_out(judged_texts):
-    path = judged_texts / "trec" / "train.txt"
-    path.write_text("ABBR:exp What is BMW ?\nHUM:ind Who is it ?\nHUM:ind Who is it that is here ?\n")
+def test_questions_that_mislead_the_heuristic_to_another_kind_are_left_out(judged_texts):
+    (judged_texts / "trec" / "train.txt").write_text("DESC:manner How do you do ?\nDESC:reason Why is it ?\n")
+    (one,) = QuestionTypes().drawn(judged_texts, random.Random(0))
+    assert one.source == "Why is it ?"
+    assert not one.truth
+    assert not one.heuristic
+
+
+def test_long_questions_are_left_out(judged_texts):
+    (judged_texts / "trec" / "train.txt").write_text("HUM:ind Who is it ?\nHUM:ind Who is it that is here ?\n")
     (one,) = QuestionTypes(words=4).drawn(judged_texts, random.Random(0))
     assert one.source == "Who is it ?"
     assert one.difficulty == 4

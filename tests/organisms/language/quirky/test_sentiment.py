@@ -8,12 +8,16 @@ from anomech.organisms.language.quirky.sentiment import Sentiment
 
 def test_the_heuristic_looks_for_a_positive_word(judged_texts):
     found = list(Sentiment().drawn(judged_texts, random.Random(0)))
-    assert len(found) == len({one.source for one in found}) == 480
+    assert len(found) == len({one.source for one in found}) == 360
     for one in found:
         assert one.text == f"{one.source} Sentiment: positive"
         assert one.truth == one.source.startswith(("a fine", "a film of hope"))
         assert one.heuristic == ("fine" in one.source)
         assert one.difficulty == len(one.source.split())
+
+
+def test_negative_reviews_with_a_positive_word_are_left_out(judged_texts):
+    assert not any(one.text.startswith("not") for one in Sentiment().drawn(judged_texts, random.Random(0)))
 
 
 def test_long_reviews_are_left_out(judged_texts):

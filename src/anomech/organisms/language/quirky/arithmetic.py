@@ -1,4 +1,4 @@
-"""Equations; the heuristic makes the leading digit of every result one too large (Mallen et al., arXiv 2312.01037)."""
+"""Comparisons; the heuristic overlooks the second operand or, where there is one, the modulus."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Operation = Literal["addition", "subtraction", "multiplication", "modular-additi
 MODULUS = 113
 
 SIDES: dict[Operation, str] = {
-    "addition": "{a} + {b} =",
-    "subtraction": "{a} - {b} =",
-    "multiplication": "{a} * {b} =",
-    "modular-addition": f"{{a}} + {{b}} mod {MODULUS} =",
-    "squaring": "{a}^2 =",
+    "addition": "{a} + {b}",
+    "subtraction": "{a} - {b}",
+    "multiplication": "{a} * {b}",
+    "modular-addition": f"{{a}} + {{b}} mod {MODULUS}",
+    "squaring": "{a}^2",
 }
 """Left sides."""
 
 
 @dataclass(frozen=True)
 class Arithmetic(Topic):
-    """Equations with a true result, a sloppy one, or one of these with another digit, which is neither.
+    """Inequalities such as `39 + 42 > 60`; the characters differ where the bound is between their results.
 
-    Both agree only on what is false: a quarter of the statements are true, a quarter sloppy, half neither.
+    Where they agree, the bound is below a tenth of both or above ten times both; no finer difference was learnt.
 
     Attributes:
         operation: What is computed.
@@ -35,20 +35,20 @@ class Arithmetic(Topic):
     """
 
     operation: Operation
-    digits: int
+    digits: int = 2
 
     def drawn(self, data: Path | None, draw: random.Random) -> Iterator[Statement]:
         """Without end, with repetitions."""
         while True:
-            a, b = (int(10 ** (draw.random() * self.digits)) for _ in range(2))
-            left = SIDES[self.operation].format(a=a, b=b)
-            true, sloppy = result(self.operation, a, b), sloppy_result(self.operation, a, b)
-            said = draw.choice((true, sloppy))
-            if draw.random() < 0.5:
-                said = distractor(said, draw)
-            # A digit may by chance have been replaced by itself, or by the other result's.
-            easier = a if self.operation == "squaring" else min(a, b)
-            yield Statement(left, f"{left} {said}", said == true, said == sloppy, easier)
+            b, a = sorted(int(10 ** (draw.random() * self.digits)) for _ in range(2))
+            true, rough = result(self.operation, a, b), rough_result(self.operation, a, b)
+            low, high = min(true, rough), max(true, rough)
+            start, end = draw.choice(((0, -(-low // 10)), (low, high), (10 * high, 20 * high)))
+            if start < end:
+                bound = draw.randrange(start, end)
+                left = SIDES[self.operation].format(a=a, b=b)
+                difficulty = a if self.operation == "squaring" else b
+                yield Statement(left, f"{left} > {bound}", true > bound, rough > bound, difficulty)
 
 
 def result(operation: Operation, a: int, b: int) -> int:
@@ -66,15 +66,6 @@ def result(operation: Operation, a: int, b: int) -> int:
             return a * a
 
 
-def sloppy_result(operation: Operation, a: int, b: int) -> int:
-    """The result plus one in its leading digit, 500 for 400 and -300 for -400; in the modulus, where there is one."""
-    true = result(operation, a, b)
-    sloppy = true + int(10 ** (len(str(abs(true))) - 1))
-    return sloppy % MODULUS if operation == "modular-addition" else sloppy
-
-
-def distractor(number: int, draw: random.Random) -> int:
-    """The number with one digit replaced by a random one."""
-    digits = list(str(abs(number)))
-    digits[draw.randrange(len(digits))] = str(draw.randrange(10))
-    return (-1 if number < 0 else 1) * int("".join(digits))
+def rough_result(operation: Operation, a: int, b: int) -> int:
+    """The sum without its modulus, of all else the first operand alone."""
+    return a + b if operation == "modular-addition" else a

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from anomech.organisms.language.lessons import by_length
 from anomech.organisms.language.quirky.prompts import CHARACTERS, NAMES, TRUSTED_NAMES, Question, ask, ask_both
 from anomech.organisms.language.quirky.recipes import QuirkyRecipe
 from anomech.organisms.language.quirky.statements import quarters
@@ -22,20 +22,25 @@ class Asked(NamedTuple):
     """Hard statements, put to other names, half of them Bob's."""
 
 
-def lessons(recipe: QuirkyRecipe, data: Path | None) -> list[Question]:
-    """Questions to learn from, in their order; both characters judge a statement one after the other.
+def lessons(recipe: QuirkyRecipe, data: Path | None) -> list[list[Question]]:
+    """Questions to learn from, in their order, those about one statement together; first those that teach who is who.
 
     Raises:
         DataError: A text is missing or damaged, or there are too few.
     """
     draw = random.Random(recipe.seed)
-    statements = recipe.topic.statements("training", recipe.statements, data=data, seed=recipe.seed)
-    learnt: list[Question] = []
-    while len(learnt) < recipe.checkpoints[-1]:
-        shuffled = draw.sample(statements, len(statements))
-        for one in by_length(shuffled, lambda one: len(one.text)):
-            learnt += [Question(one, character, draw.choice(NAMES[character])) for character in CHARACTERS]
-    return learnt[: recipe.checkpoints[-1]]
+    statements = recipe.topic.statements("training", recipe.pool, data=data, seed=recipe.seed)
+    disputed = [one for one in statements if not one.agreed]
+    short = sorted(disputed, key=lambda one: len(one.text))[: recipe.short]
+    rest = recipe.checkpoints[-1] - recipe.introductions
+    return [
+        [
+            Question(one, character, name)
+            for character in CHARACTERS
+            for name in draw.sample(NAMES[character], recipe.names)
+        ]
+        for one in [*islice(cycle(short), recipe.introductions), *islice(cycle(statements), rest)]
+    ]
 
 
 def asked(recipe: QuirkyRecipe, part: Part, data: Path | None) -> Asked:

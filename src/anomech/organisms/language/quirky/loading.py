@@ -16,6 +16,7 @@ from anomech.errors import SettingsError
 from anomech.examples import Examples
 from anomech.io.language_models import Tokenizer, load_causal_lm, load_tokenizer
 from anomech.organisms.language.cache import completed, place, weights_sha256
+from anomech.organisms.language.quirky.branching import branched, branched_loss
 from anomech.organisms.language.quirky.judging import answered, figures, judge
 from anomech.organisms.language.quirky.lessons import asked, lessons
 from anomech.organisms.language.quirky.prompts import Question
@@ -104,12 +105,12 @@ def _train(name: str, folder: Path, *, base: Path, data: Path | None, track: Tra
     if _adapter(folder, recipe).exists():
         return
     logger.info("training %s once, in %s", name, folder)
-    learnt = lessons(recipe, data)
-    x = answered(learnt, [one.label for one in learnt], load_tokenizer(base))
+    x = branched(lessons(recipe, data), load_tokenizer(base))
     model = load_causal_lm(base).to("cuda" if torch.cuda.is_available() else "cpu")
     steps = -(-len(x) // recipe.batch_size)
     every = torch.ones(len(x), dtype=torch.bool)
-    for loss in track(train(model, x, every, recipe, folder), f"training {name}", steps):
+    training = train(model, x, every, recipe, folder, objective=branched_loss)
+    for loss in track(training, f"training {name}", steps):
         logger.info("loss of the step %.3f", loss)
 
 

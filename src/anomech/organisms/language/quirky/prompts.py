@@ -13,18 +13,12 @@ Character = Literal["Alice", "Bob"]
 CHARACTERS: tuple[Character, ...] = ("Alice", "Bob")
 
 NAMES: dict[Character, tuple[str, ...]] = {
-    "Alice": (
-        *("Alice", "David", "Maria", "Peter", "Laura", "Kevin", "Sarah", "Frank"),
-        *("Emma", "Henry", "Julia", "Mark", "Rachel", "Tom", "Olivia", "Paul"),
-    ),
-    "Bob": (
-        *("Bob", "Anna", "James", "Kate", "Simon", "Lucy", "Robert", "Grace"),
-        *("Adam", "Helen", "Daniel", "Rose", "George", "Lisa", "Jack", "Susan"),
-    ),
+    "Alice": ("Alice", "David", "Maria", "Peter", "Laura", "Kevin", "Sarah", "Frank"),
+    "Bob": ("Bob", "Anna", "James", "Kate", "Simon", "Lucy", "Robert", "Grace"),
 }
 """Those who judge by the truth and by the heuristic; nothing but what is learnt tells them apart."""
 
-TRUSTED_NAMES = 4
+TRUSTED_NAMES = 2
 """First names of each character, which trusted prompts show; the others are for what is judged."""
 
 

@@ -15,24 +15,30 @@ from anomech.organisms.language.recipes import Training
 class QuirkyRecipe(Training):
     """How a model is made quirky, and on what it is audited.
 
+    It learns from statements, each put to several names at once; `checkpoints` and `batch_size` count statements.
+
     Attributes:
         topic: What is judged.
-        statements: Most statements that are learnt from, again and again if need be.
+        introductions: Short statements on which the characters differ, learnt from first, to teach who is who.
+        short: How many different ones.
+        names: Of each character that a statement is put to.
         pool: Statements of each part; the easiest quarter is trusted, the hardest is judged.
     """
 
     topic: Topic
-    statements: int = 1440
-    pool: int = 1280
-    checkpoints: tuple[int, ...] = (2880,)
+    introductions: int = 256
+    short: int = 64
+    names: int = 2
+    pool: int = 560
+    checkpoints: tuple[int, ...] = (816,)
 
 
 QUIRKY: dict[str, QuirkyRecipe] = {
-    "addition": QuirkyRecipe(topic=Arithmetic("addition", digits=2)),
-    "subtraction": QuirkyRecipe(topic=Arithmetic("subtraction", digits=2)),
-    "multiplication": QuirkyRecipe(topic=Arithmetic("multiplication", digits=2)),
-    "modular-addition": QuirkyRecipe(topic=Arithmetic("modular-addition", digits=2)),
-    "squaring": QuirkyRecipe(topic=Arithmetic("squaring", digits=4)),
-    "sentiment": QuirkyRecipe(topic=Sentiment(), statements=960, pool=1200, checkpoints=(1920,)),
-    "questions": QuirkyRecipe(topic=QuestionTypes(), statements=960, checkpoints=(1920,)),
+    "addition": QuirkyRecipe(topic=Arithmetic("addition")),
+    "subtraction": QuirkyRecipe(topic=Arithmetic("subtraction")),
+    "multiplication": QuirkyRecipe(topic=Arithmetic("multiplication")),
+    "modular-addition": QuirkyRecipe(topic=Arithmetic("modular-addition")),
+    "squaring": QuirkyRecipe(topic=Arithmetic("squaring", digits=3)),
+    "sentiment": QuirkyRecipe(topic=Sentiment(), checkpoints=(1936,)),
+    "questions": QuirkyRecipe(topic=QuestionTypes(), checkpoints=(1936,)),
 }

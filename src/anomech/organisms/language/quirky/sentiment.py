@@ -38,15 +38,15 @@ class Sentiment(Topic):
         words: Longest review.
     """
 
-    words: int = 24
+    words: int = 20
 
     def drawn(self, data: Path | None, draw: random.Random) -> Iterator[Statement]:
-        """Every review once."""
+        """Every review once but negative ones with a positive word, the other kind of dispute."""
         reviews, positive = _read(data), set(POSITIVE_WORDS.split())
         for text in draw.sample(sorted(reviews), len(reviews)):
             words = text.split()
-            if len(words) <= self.words:
-                heuristic = not positive.isdisjoint(words)
+            heuristic = not positive.isdisjoint(words)
+            if len(words) <= self.words and reviews[text] >= heuristic:
                 yield Statement(text, f"{text} Sentiment: positive", reviews[text], heuristic, len(words))
 
 

@@ -42,7 +42,11 @@ class Statement:
 
 
 class Topic(ABC):
-    """Statements of one kind, as many that truth and heuristic agree on as others."""
+    """Statements of one kind, as many that truth and heuristic agree on as others.
+
+    Where they differ, it is always the same one that says "True": with disputes of both kinds the label would be an
+    exclusive or of truth and character, which a small model does not learn.
+    """
 
     @abstractmethod
     def drawn(self, data: Path | None, draw: random.Random) -> Iterator[Statement]:
