@@ -7,7 +7,7 @@ from factories import save_adapter
 
 from anomech.bench import extraction
 from anomech.bench import language as module
-from anomech.bench.language import MAPPED, OF_BASE, detectors, rows
+from anomech.bench.language import MAPPED, OF_BASE, OF_NOISE, detectors, rows
 from anomech.bench.setup import LANGUAGE_MODEL, Setup
 from anomech.errors import DataError
 from anomech.examples import Examples
@@ -52,8 +52,8 @@ def setup(organism, base, tmp_path, monkeypatch):
 
 def test_every_detector_and_the_map_have_a_row(setup):
     found = list(rows(setup))
-    assert [row["detector"] for row in found] == [*detectors(setup), MAPPED, OF_BASE]
-    for row in found[:-2]:
+    assert [row["detector"] for row in found] == [*detectors(setup), MAPPED, OF_BASE, OF_NOISE]
+    for row in found[:-3]:
         assert 0 <= row["auroc_low"] <= row["auroc"] <= row["auroc_high"] <= 1
         assert (row["asr"], row["false_triggers"], row["n_trusted"]) == (0.9, 0.05, 40)
         assert 0 <= row["flagged_decoys"] <= 1
@@ -63,8 +63,8 @@ def test_every_detector_and_the_map_have_a_row(setup):
     costs = {row["detector"]: row["forward_equivalents"] for row in found}
     assert costs["gradient"] == 3
     assert costs["mahalanobis by layer, mean"] == costs["perplexity of the prompt"] == 1
-    assert -1 <= found[-2]["rand_index"] <= 1
-    assert found[-1]["auroc"] != next(row for row in found if row["detector"] == "mahalanobis by layer, mean")["auroc"]
+    assert -1 <= found[-3]["rand_index"] <= 1
+    assert found[-2]["auroc"] != next(row for row in found if row["detector"] == "mahalanobis by layer, mean")["auroc"]
 
 
 def test_a_model_that_did_not_learn_its_mechanism_is_left_out(setup, organism, caplog):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 from sklearn.metrics import adjusted_rand_score
+from torch import nn
 
 from anomech.bench.extraction import SharedFeatures
 from anomech.bench.kept import kept, row_path
@@ -71,8 +73,9 @@ PLANTED = 0.5
 MAPPED = "mechanisms (offline)"
 OF_BASE = "mahalanobis by layer, mean, of the base model"
 """What the words of a prompt alone make unusual, since that model has no mechanism."""
-NOISE_DRAWS = 10
-"""As many as two processor cores afford."""
+NOISE_DRAWS = 5
+"""As many as two processor cores afford, with the model in bfloat16."""
+OF_NOISE = f"isotropic noise, {NOISE_DRAWS} draws, bfloat16"
 
 
 def detectors(setup: Setup, *, finished: bool = True) -> dict[str, Detector]:
@@ -85,6 +88,8 @@ def detectors(setup: Setup, *, finished: bool = True) -> dict[str, Detector]:
             f"gradient, {name}": GradientSpan(features=GradientSketch(seed=setup.seed, parameters=parameters))
             for name, parameters in (("adapter only", "adapter"), ("last 8 blocks", "last-8"))
         }
+        quick = GradientSketch(seed=setup.seed, parameters="adapter", precision="bfloat16")
+        found["gradient, adapter only, bfloat16"] = GradientSpan(features=quick)
     found |= {
         "pairwise coupling": GradientCoupling(features=sketch),
         "mahalanobis by layer, mean": ByLayer(),
@@ -99,8 +104,6 @@ def detectors(setup: Setup, *, finished: bool = True) -> dict[str, Detector]:
     if setup.suite == "full":
         found["attribution effects by block"] = ByLayer(features=AttributionEffects())
         found["probe shift by block"] = ByLayer(features=ProbeShift())
-        noise = LossTraces(IsotropicNoise(draws=NOISE_DRAWS, seed=setup.seed))
-        found[f"isotropic noise, {NOISE_DRAWS} draws"] = TraceCoupling(features=noise)
     return found
 
 
@@ -132,6 +135,7 @@ def rows(setup: Setup) -> Iterator[Row]:
             yield from bench.rows(detectors(setup, finished=finished))
             if finished:
                 yield bench.row_of_base(base)
+                yield bench.row_of_noise()
         else:
             shares = ", ".join(f"{kind} {share:.0%}" for kind, share in organism.share_that_obeys.items())
             logger.warning("%s is no organism and left out; of its prompts obey: %s", name, shares)
@@ -154,11 +158,20 @@ class _Bench:
 
     def row_of_base(self, base: Path) -> Row:
         """What activations of the model show that no mechanism was planted in, on the same prompts and completions."""
-        organism = self.organism
-        task = CausalLMTask(load_causal_lm(base), batch_size=organism.task.batch_size)
-        shared = SharedFeatures(task=task, trusted=organism.trusted, sets=(organism.inputs,), track=self.setup.track)
-        detector = ByLayer()
-        return self._kept(OF_BASE, to_plain(detector), partial(self._row, OF_BASE, detector, shared))
+        return self._row_of_other(OF_BASE, ByLayer(), lambda: load_causal_lm(base))
+
+    def row_of_noise(self) -> Row:
+        """What sampling shows; its weights are rounded, by less than they are moved."""
+        noise = LossTraces(IsotropicNoise(draws=NOISE_DRAWS, seed=self.setup.seed))
+        model = self.organism.task.model
+        return self._row_of_other(OF_NOISE, TraceCoupling(features=noise), lambda: deepcopy(model).to(torch.bfloat16))
+
+    def _row_of_other(self, name: str, detector: Detector, model: Callable[[], nn.Module]) -> Row:
+        def row() -> Row:
+            task = CausalLMTask(model(), batch_size=self.organism.task.batch_size)
+            return self._row(name, detector, self._shared(task))
+
+        return self._kept(name, to_plain(detector), row)
 
     def _kept(self, name: str, made_of: object, row: Callable[[], Row]) -> Row:
         found = kept(self._path(name, made_of), row)
@@ -230,7 +243,8 @@ class _Bench:
 
     @cached_property
     def _features(self) -> SharedFeatures:
+        return self._shared(self.organism.task)
+
+    def _shared(self, task: CausalLMTask) -> SharedFeatures:
         organism = self.organism
-        return SharedFeatures(
-            task=organism.task, trusted=organism.trusted, sets=(organism.inputs,), track=self.setup.track
-        )
+        return SharedFeatures(task=task, trusted=organism.trusted, sets=(organism.inputs,), track=self.setup.track)
