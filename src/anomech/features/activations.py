@@ -15,6 +15,7 @@ from anomech.errors import DataError, ModelError, SettingsError
 from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
 from anomech.features.modules import Position, Seen, at_tokens, mean_over_places, select_modules, watch_modules
+from anomech.features.row_store import RowStore
 from anomech.progress import Track, silent
 from anomech.tasks import CausalLMTask, SequenceClassificationTask, Task
 from anomech.tasks.tokens import check_tokens, is_prompt, misplaced, trimmed
@@ -130,27 +131,30 @@ def watched(
         what: What that progress is called.
 
     Returns:
-        What was seen of each layer that gave one row an input, `[n, d]`, and the outputs `[n, ...]`; on the CPU.
+        What was seen of each layer that gave one row an input, `[n, d]`, and the outputs `[n, ...]`; on the CPU, layers
+        on disk if they are large.
 
     Raises:
         ModelError: There is no such layer.
+        StorageError: The disk is full.
     """
     # Before the layers are watched: the first time, this runs the model.
     size = task.fitting(examples)
     outputs: list[Tensor] = []
-    seen: Seen = {}
+    kept = RowStore(len(examples))
+    # What the last layer is given for every token of a text would include its padding.
+    by_token = isinstance(task, SequenceClassificationTask)
     for block in track(examples.blocks(size), what, -(-len(examples) // size)):
         with watch(block.x) as found, torch.no_grad():
             outputs.append(task.run(model, block.x).float().cpu())
-        for name, rows in found.items():
-            seen.setdefault(name, []).extend(rows)
-    # What the last layer is given for every token of a text would include its padding.
-    by_token = isinstance(task, SequenceClassificationTask)
-    layers = {
-        name: torch.cat(rows).flatten(1).float()
-        for name, rows in seen.items()
-        if sum(map(len, rows)) == len(examples) and not (by_token and name == "penultimate" and rows[0].ndim > 2)
-    }
+        kept.add(
+            {
+                name: rows
+                for name, rows in found.items()
+                if not (by_token and name == "penultimate" and rows and rows[0].ndim > 2)
+            }
+        )
+    layers = kept.layers()
     if not layers:
         raise ModelError(
             "no layer of the model that could be compared gives one row of activations an input; "

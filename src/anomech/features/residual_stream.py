@@ -11,6 +11,7 @@ from torch import Tensor
 from anomech.errors import SettingsError
 from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
+from anomech.features.row_store import RowStore
 from anomech.functional.positions import at_positions
 from anomech.progress import Track, silent
 from anomech.tasks import CausalLMTask, Task
@@ -29,6 +30,7 @@ class ResidualStream(FeatureExtractor):
 
         Raises:
             SettingsError: The task is not a language model's.
+            StorageError: They are so large that they go to the disk, and it is full.
         """
         if not isinstance(task, CausalLMTask):
             raise SettingsError("a residual stream is read where a prompt ends; this task has no prompts.")
@@ -36,9 +38,11 @@ class ResidualStream(FeatureExtractor):
         batches = track(
             examples.blocks(size), f"residual stream of {len(examples):,} inputs", -(-len(examples) // size)
         )
-        streams = torch.cat([_at_last_prompt_token(task, block.x) for block in batches], dim=1)
-        layers = {f"block {i}": stream for i, stream in enumerate(streams)}
-        return Features(layers, torch.zeros(len(examples), dtype=torch.int64))
+        kept = RowStore(len(examples))
+        for block in batches:
+            streams = _at_last_prompt_token(task, block.x)
+            kept.add({f"block {i}": [stream] for i, stream in enumerate(streams)})
+        return Features(kept.layers(), torch.zeros(len(examples), dtype=torch.int64))
 
 
 def _at_last_prompt_token(task: CausalLMTask, x: Tensor) -> Tensor:
