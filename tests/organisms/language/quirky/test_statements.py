@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 
 from anomech.errors import DataError
+from anomech.organisms.language.quirky.arithmetic import Arithmetic
 from anomech.organisms.language.quirky.recipes import QUIRKY
 from anomech.organisms.language.quirky.sentiment import Sentiment
 from anomech.organisms.language.quirky.statements import USES, Statement, quarters, use_of
@@ -39,6 +40,11 @@ def test_every_use_gets_about_a_third():
 def test_too_few_texts_are_said(judged_texts):
     with pytest.raises(DataError, match=r"300 statements that agree .* needed for report, there are \d+ and \d+; name"):
         drawn(Sentiment(), "report", judged_texts, number=600)
+
+
+def test_statements_that_run_out_are_said():
+    with pytest.raises(DataError, match="ask for fewer"):
+        drawn(Arithmetic("modular-addition", digits=1), "report", None, number=400)
 
 
 def test_quarters_are_the_easiest_and_the_hardest():

@@ -7,6 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,6 +16,9 @@ from anomech.organisms.organism import Part
 
 Use = Literal["training"] | Part
 USES: tuple[Use, ...] = ("training", *get_args(Part))
+
+DRAWS = 1000
+"""For each statement that is wanted, after which there are no others; equations can be drawn without end."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,14 @@ class Topic(ABC):
         """
         found: dict[bool, dict[str, Statement]] = {True: {}, False: {}}
         wanted = number // 2
-        for one in self.drawn(data, random.Random(seed)):
+        for one in islice(self.drawn(data, random.Random(seed)), DRAWS * number):
             if use_of(one.source) == use and len(found[one.agreed]) < wanted:
                 found[one.agreed].setdefault(one.text, one)
             if all(len(kind) == wanted for kind in found.values()):
                 return [one for pair in zip(*(kind.values() for kind in found.values()), strict=True) for one in pair]
         raise DataError(
             f"{wanted} statements that agree and as many that do not are needed for {use}, there are "
-            f"{len(found[True])} and {len(found[False])}; name a folder with more texts."
+            f"{len(found[True])} and {len(found[False])}; name a folder with more texts, or ask for fewer."
         )
 
 
