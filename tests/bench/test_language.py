@@ -47,7 +47,7 @@ def setup(organism, base, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RECIPES", recipes)
     monkeypatch.setattr(module, "load_language_organism", lambda *_, **__: organism)
     shutil.copytree(base, tmp_path / "data" / LANGUAGE_MODEL)
-    return Setup(data=tmp_path / "data", cache=tmp_path / "cache")
+    return Setup(data=tmp_path / "data", cache=tmp_path / "cache", suite="full")
 
 
 def test_every_detector_and_the_map_have_a_row(setup):
