@@ -17,7 +17,7 @@ from anomech.bench.diffing_methods import PAPER_NAMES, SCALES, Scale, methods
 from anomech.bench.diffing_paper import LAYERS, PRIMARY, REPORTED, Reported, same_depth
 from anomech.bench.diffing_texts import Protocol, protocols
 from anomech.bench.kept import kept, row_path
-from anomech.bench.setup import LANGUAGE_MODEL, Setup
+from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
 from anomech.diffing.baselines import Coordinates, Projections, RandomFeatures
 from anomech.diffing.cache import PairedActivations, cache_activations
@@ -25,7 +25,6 @@ from anomech.diffing.features import PairFeatures, Pairs, features_by_text
 from anomech.diffing.findings import find
 from anomech.diffing.pair import ModelPair
 from anomech.diffing.training import Training, train
-from anomech.errors import DataError
 from anomech.examples import stratified_split
 from anomech.functional.metrics import auroc
 from anomech.io.language_models import load_causal_lm, load_tokenizer
@@ -93,16 +92,10 @@ def rows(setup: Setup) -> Iterator[Row]:
     Raises:
         DataError: There is no folder of texts, or none of the base model in it.
     """
-    base = setup.base_model()
-    if setup.data is None or base is None:
-        raise DataError(
-            f"these organisms are made of {LANGUAGE_MODEL}; name a folder that holds its folder with --data."
-        )
+    data, base = setup.language_data()
     for name, recipe in setup.track(ORGANISMS.items(), "models to compare with their base", len(ORGANISMS)):
-        organism = load_language_organism(
-            name, setup.part, base=base, data=setup.data, cache=setup.cache, track=setup.track
-        )
-        yield from _Bench(name, recipe, organism, base, setup.data, setup).rows()
+        organism = load_language_organism(name, setup.part, base=base, data=data, cache=setup.cache, track=setup.track)
+        yield from _Bench(name, recipe, organism, base, data, setup).rows()
 
 
 @dataclass

@@ -15,7 +15,7 @@ from torch import nn
 
 from anomech.bench.extraction import SharedFeatures
 from anomech.bench.kept import kept, row_path
-from anomech.bench.setup import LANGUAGE_MODEL, Setup
+from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
 from anomech.detectors import (
     ByLayer,
@@ -28,7 +28,6 @@ from anomech.detectors import (
     Perplexity,
     TraceCoupling,
 )
-from anomech.errors import DataError
 from anomech.evaluation import evaluate
 from anomech.explain.mechanisms import find_mechanisms
 from anomech.features import AttributionEffects, FeatureExtractor, GradientSketch, LossTraces, ProbeShift, TokenLosses
@@ -38,6 +37,7 @@ from anomech.io.language_models import load_causal_lm
 from anomech.measure import measured
 from anomech.organisms.language.loading import LanguageOrganism, load_language_organism
 from anomech.organisms.language.recipes import RECIPES
+from anomech.organisms.language.speech import ATTACKED
 from anomech.sampling import IsotropicNoise
 from anomech.settings import to_plain
 from anomech.tasks import CausalLMTask
@@ -113,18 +113,14 @@ def rows(setup: Setup) -> Iterator[Row]:
     Raises:
         DataError: There is no folder of texts, or none of the base model in it.
     """
-    base = setup.base_model()
-    if setup.data is None or base is None:
-        raise DataError(
-            f"these organisms are made of {LANGUAGE_MODEL}; name a folder that holds its folder with --data."
-        )
+    data, base = setup.language_data()
     specs = [(name, checkpoint) for name, recipe in RECIPES.items() for checkpoint in recipe.checkpoints]
     for name, checkpoint in setup.track(specs, "language organisms", len(specs)):
         organism = load_language_organism(
             name,
             setup.part,
             base=base,
-            data=setup.data,
+            data=data,
             cache=setup.cache,
             checkpoint=checkpoint,
             track=setup.track,
@@ -224,7 +220,7 @@ class _Bench:
         (_, features), usage = self._features(sketch)
         with measured(self.organism.task) as clustering:
             found = find_mechanisms(features, seed=self.setup.seed)
-        mechanisms = [kind if kind in ("attacked", "second") else "none" for kind in self.organism.kinds]
+        mechanisms = [kind if kind in ATTACKED else "none" for kind in self.organism.kinds]
         return {
             **self._common(MAPPED),
             "rand_index": adjusted_rand_score(mechanisms, found.clusters.tolist()),

@@ -13,7 +13,7 @@ from torch import Tensor
 from anomech.bench.extraction import SharedFeatures
 from anomech.bench.figure import Figure, Panel
 from anomech.bench.kept import kept, row_path
-from anomech.bench.setup import LANGUAGE_MODEL, Setup
+from anomech.bench.setup import Setup
 from anomech.bench.suite import Row
 from anomech.detectors import (
     ByLayer,
@@ -29,7 +29,6 @@ from anomech.detectors import (
     QuantumEntropy,
     TwoGaussians,
 )
-from anomech.errors import DataError
 from anomech.evaluation import evaluate
 from anomech.features import AttributionEffects, Features, GradientSketch, ProbeShift, ResidualStream
 from anomech.functional.metrics import auroc
@@ -97,16 +96,10 @@ def rows(setup: Setup) -> Iterator[Row]:
     Raises:
         DataError: There is no folder of the base model among the data, or a text is missing.
     """
-    base = setup.base_model()
-    if base is None:
-        raise DataError(
-            f"these organisms are made of {LANGUAGE_MODEL}; name a folder that holds its folder with --data."
-        )
+    data, base = setup.language_data()
     done = []
     for name in setup.track(QUIRKY, "quirky organisms", len(QUIRKY)):
-        organism = load_quirky_organism(
-            name, setup.part, base=base, data=setup.data, cache=setup.cache, track=setup.track
-        )
+        organism = load_quirky_organism(name, setup.part, base=base, data=data, cache=setup.cache, track=setup.track)
         for row in _Bench(name, organism, setup).rows():
             done.append(row)
             yield row

@@ -92,6 +92,19 @@ class Setup:
         """The folder of the language model, if it is among the data."""
         return None if self.data is None else next(iter(sorted(self.data.rglob(LANGUAGE_MODEL))), None)
 
+    def language_data(self) -> tuple[Path, Path]:
+        """The folder of texts, and that of the language model among them.
+
+        Raises:
+            DataError: There is none.
+        """
+        base = self.base_model()
+        if self.data is None or base is None:
+            raise DataError(
+                f"these organisms are made of {LANGUAGE_MODEL}; name a folder that holds its folder with --data."
+            )
+        return self.data, base
+
     def language_scenes(self) -> Iterator[Scene]:
         """Language models, if their base is among the data: one fine-tuned whole, one with an adapter."""
         base = self.base_model()

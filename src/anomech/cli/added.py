@@ -26,6 +26,7 @@ DEPTH = 18 / 32
 FEATURES = 4
 """Of the dictionary, for each coordinate of the residual stream."""
 STEPS = 500
+NEEDS_LANGUAGE_MODELS = "texts are read by language models; leave out --texts, or give the folders of such."
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def find_added(run: Run) -> Added:
         SettingsError: The models are none of language, or there is no such layer.
     """
     if run.language_model is None:
-        raise SettingsError("texts are read by language models; leave out --texts, or give the folders of such.")
+        raise SettingsError(NEEDS_LANGUAGE_MODELS)
     pair = _pair(run)
     layer = round(DEPTH * len(find_streams(pair.tuned.model))) if run.layer is None else run.layer
     pair.check_layers([layer])
@@ -107,5 +108,5 @@ def _pair(run: Run) -> ModelPair:
 def _task(run: Run) -> CausalLMTask:
     task = run.task()
     if not isinstance(task, CausalLMTask):
-        raise SettingsError("texts are read by language models; leave out --texts, or give the folders of such.")
+        raise SettingsError(NEEDS_LANGUAGE_MODELS)
     return task
