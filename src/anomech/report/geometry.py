@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
-
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from anomech.diffing.directions import SharpShare
 from anomech.explain.geometry import Geometry
 from anomech.explain.weight_directions import WeightDirections
 from anomech.report import geometry_figures, weight_figures
 from anomech.report.numbers import known
+from anomech.report.page import page
 
 
 def render_geometry(
@@ -34,8 +30,6 @@ def render_geometry(
         title: Of what.
         settings: How, nested and plain.
     """
-    loader = PackageLoader("anomech.report", ".")
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     plots = {
         "energy-plot": geometry_figures.energy_plot(found),
         "spectrum-plot": geometry_figures.spectrum(found),
@@ -45,7 +39,8 @@ def render_geometry(
         plots["direction-plot"] = weight_figures.direction_plot(difference)
     if carried is not None:
         plots["carrier-plot"] = geometry_figures.carrier_plot(carried)
-    return environment.get_template("geometry.html.jinja").render(
+    return page(
+        "geometry.html.jinja",
         title=title,
         found=found,
         difference=difference,
@@ -53,7 +48,5 @@ def render_geometry(
         qualifiers=[*filter(None, (carried and carried.sentence, difference and difference.sentence))],
         known=known,
         figures=plots,
-        settings=json.dumps(settings, indent=2, ensure_ascii=False),
-        # Trusted as it is: part of an installed package, not of the model.
-        plotly_js=Markup(get_plotlyjs()),
+        settings=settings,
     )

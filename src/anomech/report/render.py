@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
-
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
 from anomech.report import figures, tables
 from anomech.report.content import ReportContent
 from anomech.report.headline import answer, percent
 from anomech.report.numbers import fixed, known, p_value_decimals
+from anomech.report.page import page
 from anomech.report.pictures import pixelated
 from anomech.verdicts import Verdicts
 
 
 def render(content: ReportContent) -> str:
     """One self-contained HTML page: it opens offline and loads nothing from anywhere."""
-    loader = PackageLoader("anomech.report", ".")
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     verdicts = content.verdicts
     sentence, qualifier = answer(verdicts)
-    return environment.get_template("template.html.jinja").render(
+    return page(
+        "template.html.jinja",
         content=content,
         sentence=sentence,
         qualifier=qualifier,
@@ -38,10 +32,8 @@ def render(content: ReportContent) -> str:
         table=tables.rows(content, tables.LARGEST_TABLE),
         smallest_p=fixed(1 / (len(verdicts.trusted_scores) + 1), p_value_decimals(len(verdicts.trusted_scores))),
         chance=_chance(verdicts),
-        settings=json.dumps(content.settings, indent=2, ensure_ascii=False),
+        settings=content.settings,
         cost=tables.cost_facts(content.cost),
-        # Trusted as it is: part of an installed package, not of the audited data.
-        plotly_js=Markup(get_plotlyjs()),
     )
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from anomech.diffing.directions import SharpShare
 from anomech.diffing.weights import WeightDifference
 from anomech.report import weight_figures
 from anomech.report.added import ShownFeature
 from anomech.report.numbers import fixed
+from anomech.report.page import page
 from anomech.report.tables import LARGEST_TABLE
 
 
@@ -35,14 +31,13 @@ def render_difference(
         title: What was compared.
         settings: How, nested and plain.
     """
-    loader = PackageLoader("anomech.report", ".")
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     plots = {"norm-plot": weight_figures.profile(found.tensors)}
     if found.largest_rank:
         plots["rank-plot"] = weight_figures.rank_profile(found.tensors)
     if sharp is not None:
         plots["direction-plot"] = weight_figures.direction_plot(sharp)
-    return environment.get_template("weights.html.jinja").render(
+    return page(
+        "weights.html.jinja",
         title=title,
         found=found,
         sharp=sharp,
@@ -51,7 +46,5 @@ def render_difference(
         table=found.changed[:LARGEST_TABLE],
         fixed=fixed,
         figures=plots,
-        settings=json.dumps(settings, indent=2, ensure_ascii=False),
-        # Trusted as it is: part of an installed package, not of the compared models.
-        plotly_js=Markup(get_plotlyjs()),
+        settings=settings,
     )
