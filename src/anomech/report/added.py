@@ -7,21 +7,7 @@ from dataclasses import dataclass
 
 from anomech.diffing.activating import ActivatingText, ActiveFeature
 from anomech.report.numbers import fixed
-
-
-@dataclass(frozen=True)
-class ColouredToken:
-    """A token of a text.
-
-    Attributes:
-        text: What it adds to the text.
-        value: The feature there; empty where it was not read.
-        share: How much of the strongest colour it is shown in, in percent.
-    """
-
-    text: str
-    value: str
-    share: int
+from anomech.report.tables import Token
 
 
 @dataclass(frozen=True)
@@ -34,7 +20,7 @@ class ShownFeature:
     """
 
     told: str
-    texts: list[list[ColouredToken]]
+    texts: list[list[Token]]
 
 
 def shown_features(features: Sequence[ActiveFeature], pieces: Sequence[Sequence[str]]) -> list[ShownFeature]:
@@ -56,10 +42,10 @@ def shown_features(features: Sequence[ActiveFeature], pieces: Sequence[Sequence[
     ]
 
 
-def _coloured(of: ActivatingText, pieces: Sequence[str]) -> list[ColouredToken]:
+def _coloured(of: ActivatingText, pieces: Sequence[str]) -> list[Token]:
     strongest = max(of.values.values())
     return [
-        ColouredToken(
+        Token(
             piece,
             fixed(of.values[i], 2) if i in of.values else "",
             round(100 * max(of.values.get(i, 0.0), 0.0) / strongest),

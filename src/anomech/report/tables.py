@@ -48,16 +48,16 @@ class Voucher:
 
 @dataclass(frozen=True)
 class Token:
-    """A token of a completion.
+    """A token that is coloured.
 
     Attributes:
         text: What it adds to the text.
-        score: Of that token alone; empty where it was not scored.
+        value: What its colour stands for; empty where there is none.
         share: How much of the strongest colour it is shown in, in percent.
     """
 
     text: str
-    score: str
+    value: str
     share: int
 
 
