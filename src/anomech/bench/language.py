@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 from sklearn.metrics import adjusted_rand_score
-from torch import nn
 
 from anomech.bench.extraction import SharedFeatures
 from anomech.bench.kept import kept, row_path
@@ -73,9 +71,9 @@ PLANTED = 0.5
 MAPPED = "mechanisms (offline)"
 OF_BASE = "mahalanobis by layer, mean, of the base model"
 """What the words of a prompt alone make unusual, since that model has no mechanism."""
-NOISE_DRAWS = 5
-"""Already these take more than ten minutes of a processor core; the published detector takes 2,000."""
-OF_NOISE = f"isotropic noise, {NOISE_DRAWS} draws, bfloat16"
+NOISE_DRAWS = 40 if torch.cuda.is_available() else 5
+"""What a machine affords: five take ten minutes of a processor core or more; the published detector takes 2,000."""
+OF_NOISE = f"isotropic noise, {NOISE_DRAWS} draws"
 
 
 def detectors(setup: Setup, *, finished: bool = True) -> dict[str, Detector]:
@@ -155,20 +153,18 @@ class _Bench:
 
     def row_of_base(self, base: Path) -> Row:
         """What activations of the model show that no mechanism was planted in, on the same prompts and completions."""
-        return self._row_of_other(OF_BASE, ByLayer(), lambda: load_causal_lm(base))
+
+        def row() -> Row:
+            task = CausalLMTask(load_causal_lm(base), batch_size=self.organism.task.batch_size)
+            return self._row(OF_BASE, ByLayer(), self._shared(task))
+
+        return self._kept(OF_BASE, to_plain(ByLayer()), row)
 
     def row_of_noise(self) -> Row:
-        """What sampling shows; its weights are rounded, by less than they are moved."""
-        noise = LossTraces(IsotropicNoise(draws=NOISE_DRAWS, seed=self.setup.seed))
-        model = self.organism.task.model
-        return self._row_of_other(OF_NOISE, TraceCoupling(features=noise), lambda: deepcopy(model).to(torch.bfloat16))
-
-    def _row_of_other(self, name: str, detector: Detector, model: Callable[[], nn.Module]) -> Row:
-        def row() -> Row:
-            task = CausalLMTask(model(), batch_size=self.organism.task.batch_size)
-            return self._row(name, detector, self._shared(task))
-
-        return self._kept(name, to_plain(detector), row)
+        """What sampling shows."""
+        noise = LossTraces(IsotropicNoise(draws=NOISE_DRAWS, seed=self.setup.seed), keep="seed")
+        detector = TraceCoupling(features=noise)
+        return self._kept(OF_NOISE, to_plain(detector), partial(self._row, OF_NOISE, detector))
 
     def _kept(self, name: str, made_of: object, row: Callable[[], Row]) -> Row:
         found = kept(self._path(name, made_of), row)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anomech.io import atomic_file
-from anomech.versions import versions
+from anomech.versions import device, versions
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def run_suite(name: str, rows: Iterable[Row], columns: Sequence[str], out: Path)
 
 
 def _markdown(name: str, rows: Sequence[Row], columns: Sequence[str]) -> str:
-    made = ", ".join(f"{package} {version}" for package, version in versions().items())
+    made = ", ".join([*(f"{package} {version}" for package, version in versions().items()), device()])
     seeds = sorted({row["seed"] for row in rows if row["seed"] is not None})
     seeded = f"seed {', '.join(map(str, seeds))}; " if seeds else ""
     lines = [

@@ -13,7 +13,7 @@ from anomech.organisms.fashion import demo_split, shipped_model
 from anomech.sampling import RMSpropSGLD
 from anomech.tasks import ClassificationTask
 from anomech.verdicts import Verdicts
-from anomech.versions import versions
+from anomech.versions import device, versions
 
 TOLERANCE = 1e-3
 """Largest difference of a score between batch sizes, in the range of all scores."""
@@ -28,8 +28,7 @@ def command() -> None:
     """Is this machine fit to audit on?"""
     for name, version in versions().items():
         results.print(f"{name:14} {version}")
-    device = f"cuda ({torch.cuda.get_device_name()})" if torch.cuda.is_available() else "cpu"
-    results.print(f"{'device':14} {device}\n{'threads':14} {torch.get_num_threads()}")
+    results.print(f"{'device':14} {device()}\n{'threads':14} {torch.get_num_threads()}")
     passed = [_check(name, detector) for name, detector in DETECTORS.items()]
     raise typer.Exit(FOUND_NOTHING if all(passed) else FAILED)
 
