@@ -117,7 +117,7 @@ def test_one_finite_row_an_input_and_the_models_own_prediction(extractor, fitted
 
 def test_features_do_not_depend_on_the_batch(extractor, fitted):
     task, inputs, folder = fitted
-    small = type(task)(task.model, batch_size=7)
+    small = type(task)(task.model, batch_size=7, device=task.device)
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(1))
     expected = extractor.extract(task, inputs, folder)[order].layers
     found = extractor.extract(small, inputs[order], folder).layers

@@ -71,7 +71,7 @@ PLANTED = 0.5
 MAPPED = "mechanisms (offline)"
 OF_BASE = "mahalanobis by layer, mean, of the base model"
 """What the words of a prompt alone make unusual, since that model has no mechanism."""
-NOISE_DRAWS = 40 if torch.cuda.is_available() else 5
+NOISE_DRAWS = 50 if torch.cuda.is_available() else 5
 """What a machine affords: five take ten minutes of a processor core or more; the published detector takes 2,000."""
 OF_NOISE = f"isotropic noise, {NOISE_DRAWS} draws"
 

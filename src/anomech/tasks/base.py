@@ -53,6 +53,8 @@ class Task(ABC):
         else:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             model.to(self.device)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
         if any(p.is_meta for p in model.parameters()):
             raise ModelError("part of the model lies on disk, where it has no gradients; free memory or use more GPUs.")
         self.model = model.eval()
