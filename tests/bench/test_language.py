@@ -52,19 +52,23 @@ def setup(organism, base, tmp_path, monkeypatch):
 
 def test_every_detector_and_the_map_have_a_row(setup):
     found = list(rows(setup))
-    assert [row["detector"] for row in found] == [*detectors(setup), MAPPED, OF_BASE, OF_NOISE]
-    for row in found[:-3]:
+    layers = ["mahalanobis, block 1", "mahalanobis by layer, mean, second half"]
+    names = [row["detector"] for row in found]
+    assert names == [*detectors(setup), MAPPED, *layers, OF_BASE, OF_NOISE]
+    by_name = dict(zip(names, found, strict=True))
+    for row in (row for row in found if row["detector"] != MAPPED):
         assert 0 <= row["auroc_low"] <= row["auroc"] <= row["auroc_high"] <= 1
         assert (row["asr"], row["false_triggers"], row["n_trusted"]) == (0.9, 0.05, 40)
         assert 0 <= row["flagged_decoys"] <= 1
         assert row["auroc_filtered"] != row["auroc"]
         assert (row["clean_perplexity"], row["clean_perplexity_of_base"]) == (7, 6)
     assert "gradient, adapter only" not in detectors(setup, finished=False)
-    costs = {row["detector"]: row["forward_equivalents"] for row in found}
-    assert costs["gradient"] == 3
-    assert costs["mahalanobis by layer, mean"] == costs["perplexity of the prompt"] == 1
-    assert -1 <= found[-3]["rand_index"] <= 1
-    assert found[-2]["auroc"] != next(row for row in found if row["detector"] == "mahalanobis by layer, mean")["auroc"]
+    assert by_name["gradient"]["forward_equivalents"] == 3
+    assert by_name["perplexity of the prompt"]["forward_equivalents"] == 1
+    assert -1 <= by_name[MAPPED]["rand_index"] <= 1
+    of_both = by_name["mahalanobis by layer, mean"]
+    assert of_both["forward_equivalents"] == 1
+    assert all(by_name[other]["auroc"] != of_both["auroc"] for other in (*layers, OF_BASE))
 
 
 def test_a_model_that_did_not_learn_its_mechanism_is_left_out(setup, organism, caplog):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from sklearn.metrics import adjusted_rand_score
@@ -28,7 +29,15 @@ from anomech.detectors import (
 )
 from anomech.evaluation import evaluate
 from anomech.explain.mechanisms import find_mechanisms
-from anomech.features import AttributionEffects, FeatureExtractor, GradientSketch, LossTraces, ProbeShift, TokenLosses
+from anomech.features import (
+    AttributionEffects,
+    FeatureExtractor,
+    Features,
+    GradientSketch,
+    LossTraces,
+    ProbeShift,
+    TokenLosses,
+)
 from anomech.functional.conformal import threshold
 from anomech.functional.metrics import auroc, rate_above
 from anomech.io.language_models import load_causal_lm
@@ -71,6 +80,8 @@ PLANTED = 0.5
 MAPPED = "mechanisms (offline)"
 OF_BASE = "mahalanobis by layer, mean, of the base model"
 """What the words of a prompt alone make unusual, since that model has no mechanism."""
+EVERY = 5
+"""Of the blocks, those at which Mahalanobis distance is also shown by itself: every fifth, and so the last."""
 NOISE_DRAWS = 50 if torch.cuda.is_available() else 5
 """What a machine affords: five take ten minutes of a processor core or more; the published detector takes 2,000."""
 OF_NOISE = f"isotropic noise, {NOISE_DRAWS} draws"
@@ -128,6 +139,7 @@ def rows(setup: Setup) -> Iterator[Row]:
             bench = _Bench(f"{name}-{checkpoint}", organism, setup)
             yield from bench.rows(detectors(setup, finished=finished))
             if finished:
+                yield from bench.rows_by_layer()
                 yield bench.row_of_base(base)
             if finished and setup.suite == "full":
                 yield bench.row_of_noise()
@@ -150,6 +162,15 @@ class _Bench:
             yield self._kept(name, to_plain(detector), partial(self._row, name, detector))
         sketch = chosen["gradient"].features
         yield self._kept(MAPPED, to_plain(sketch), partial(self._mapped, sketch))
+
+    def rows_by_layer(self) -> Iterator[Row]:
+        """Mahalanobis distance in some layers, and in the second half of them together, which adapters change."""
+        blocks = cast(Any, self.organism.task.model).config.num_hidden_layers
+        chosen = {f"mahalanobis, block {i}": [i] for i in range(min(EVERY, blocks) - 1, blocks, EVERY)}
+        chosen["mahalanobis by layer, mean, second half"] = list(range(blocks // 2, blocks))
+        for name, numbers in chosen.items():
+            layers = [f"block {i}" for i in numbers]
+            yield self._kept(name, to_plain(ByLayer()), partial(self._row, name, ByLayer(), layers=layers))
 
     def row_of_base(self, base: Path) -> Row:
         """What activations of the model show that no mechanism was planted in, on the same prompts and completions."""
@@ -180,8 +201,16 @@ class _Bench:
         organism = self.organism
         return organism.task.model_sha256(), organism.trusted.sha256(), organism.inputs.sha256()
 
-    def _row(self, name: str, detector: Detector, shared: SharedFeatures | None = None) -> Row:
+    def _row(
+        self,
+        name: str,
+        detector: Detector,
+        shared: SharedFeatures | None = None,
+        layers: Sequence[str] | None = None,
+    ) -> Row:
         (trusted, features), usage = (shared or self._features)(detector.features)
+        if layers is not None:
+            trusted, features = (Features({n: f.layers[n] for n in layers}, f.predictions) for f in (trusted, features))
         with measured(self.organism.task) as scoring:
             fitted = detector.fit(trusted)
             own, scores = fitted.trusted_scores(), fitted.score(features)
