@@ -63,6 +63,7 @@ def setup(tmp_path, monkeypatch):
 def test_every_method_is_measured_once_by_both_protocols_where_the_models_differ(setup, monkeypatch):
     *found, speed = rows(setup)
     assert speed["vectors"] == 16
+    assert speed["distinct_vectors"] > 0
     assert speed["vectors_per_core_second"] * speed["million_core_minutes"] * 60 == pytest.approx(1e6)
     adapted, whole = ([row for row in found if row["organism"] == name] for name in NAMES)
     assert [row["detector"] for row in adapted if row["layer"] == 0] == [UNCHANGED] * 2

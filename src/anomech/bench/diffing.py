@@ -74,6 +74,8 @@ COLUMNS = [
     "perplexity_without",
     "perplexity_control",
     "seconds",
+    "vectors",
+    "distinct_vectors",
     "vectors_per_core_second",
     "million_core_minutes",
 ]
@@ -135,6 +137,7 @@ class _Bench:
             "features": training.features,
             "seconds": usage.seconds,
             "vectors": training.steps * training.batch,
+            "distinct_vectors": sum(map(len, pairs)),
             "vectors_per_core_second": rate,
             "million_core_minutes": 1e6 / rate / 60,
             "seed": self.setup.seed,
@@ -297,8 +300,8 @@ class _Bench:
         return [layer for layer in layers if layer >= self._first_changed]
 
 
-SPEED: dict[str, Any] = {"steps": 100, "batch": 1024}
-"""Of the training whose speed is measured."""
+SPEED: dict[str, Any] = {"steps": 1000, "batch": 1024}
+"""Of the training whose speed is measured, on a million vectors."""
 CPU = torch.device("cpu")
 UNCHECKED = (Coordinates, RandomFeatures)
 """Whose directions are not taken out of a model: that of a coordinate tells little, and a random one is the control."""
