@@ -141,7 +141,6 @@ def rows(setup: Setup) -> Iterator[Row]:
             if finished:
                 yield from bench.rows_by_layer()
                 yield bench.row_of_base(base)
-            if finished and setup.suite == "full":
                 yield bench.row_of_noise()
         else:
             shares = ", ".join(f"{kind} {share:.0%}" for kind, share in organism.share_that_obeys.items())
