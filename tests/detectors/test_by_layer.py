@@ -4,7 +4,7 @@ import torch
 from anomech.detectors import ByLayer, Mahalanobis, QuantumEntropy
 from anomech.errors import SettingsError
 from anomech.features import Features
-from anomech.functional.combination import extended_p_values, harmonic_mean_p
+from anomech.functional.combination import harmonic_mean_p, smooth_p_values
 from anomech.functional.tails import tail_units
 
 
@@ -35,7 +35,7 @@ def test_combined_is_the_harmonic_mean_of_the_p_values_of_the_layers():
     for name in "abc":
         one = Mahalanobis().fit(Features({name: trusted.layers[name]}, trusted.predictions))
         scores = one.score(Features({name: inputs.layers[name]}, inputs.predictions))
-        p.append(extended_p_values(one.trusted_scores(), scores))
+        p.append(smooth_p_values(one.trusted_scores(), scores))
     fitted = ByLayer(aggregate="combined").fit(trusted)
     torch.testing.assert_close(fitted.score(inputs), -harmonic_mean_p(torch.stack(p)).log().float())
     torch.testing.assert_close(fitted.examine(inputs, 2).by_layer, ByLayer().fit(trusted).examine(inputs, 2).by_layer)

@@ -15,7 +15,7 @@ from anomech.detectors import (
 from anomech.errors import SettingsError
 from anomech.features import Activations, Features, GradientSketch, JointFeatures
 from anomech.features.joint import part_of
-from anomech.functional.combination import extended_p_values
+from anomech.functional.combination import smooth_p_values
 from anomech.functional.conformal import p_values
 
 MEMBERS = (Mahalanobis(), NearestNeighbours(features=Activations("output")), Mahalanobis(two_sided=True))
@@ -46,6 +46,22 @@ def test_what_one_member_sees_is_enough(odd):
     assert (anomalous[:, None] > clean).double().mean() > 0.98
 
 
+def test_a_member_that_all_inputs_are_far_out_for_does_not_overrule_one_that_tells_them_apart():
+    trusted = features(200, 0)
+    members = (NearestNeighbours(features=Activations("output")), Mahalanobis())
+    fitted = Ensemble(members=members).fit(trusted)
+    clean, anomalous = features(100, 1), features(100, 2)
+    for inputs, anomaly in ((clean, 0.0), (anomalous, -8.0)):
+        inputs.layers["0/a"] += anomaly
+        inputs.layers["1/a"] += 40
+    alone = replace(members[0]).fit(part_of(trusted, 0))
+    apart = [
+        (scorer.score(of(anomalous))[:, None] > scorer.score(of(clean))).double().mean()
+        for scorer, of in ((fitted, lambda f: f), (alone, lambda f: part_of(f, 0)))
+    ]
+    assert 0.95 < apart[1] - 0.03 < apart[0]
+
+
 def test_the_first_member_counts_as_much_as_the_others_together():
     trusted, inputs = features(200, 0), features(50, 1)
     ensemble = Ensemble(members=MEMBERS).fit(trusted)
@@ -53,7 +69,7 @@ def test_the_first_member_counts_as_much_as_the_others_together():
     for member in MEMBERS:
         part = JointFeatures((Activations(), Activations("output"))).parts.index(member.features)
         fitted = replace(member).fit(part_of(trusted, part))
-        p.append(extended_p_values(fitted.trusted_scores(), fitted.score(part_of(inputs, part))))
+        p.append(smooth_p_values(fitted.trusted_scores(), fitted.score(part_of(inputs, part))))
     weights = torch.tensor([2.0, 1, 1])[:, None].expand(3, 50)
     expected = hmean(torch.stack(p).numpy(), weights=weights.numpy(), axis=0)
     torch.testing.assert_close(ensemble.score(inputs), -torch.from_numpy(expected).log().float())

@@ -12,7 +12,7 @@ from anomech.detectors.base import Detector, Examination
 from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.errors import SettingsError
 from anomech.features import FeatureExtractor, Features, ResidualStream
-from anomech.functional.combination import extended_p_values, harmonic_mean_p, left_out_extended_p_values
+from anomech.functional.combination import harmonic_mean_p, left_out_smooth_p_values, smooth_p_values
 from anomech.functional.tails import tail_units
 
 Aggregate = Literal["mean", "max", "combined"]
@@ -62,7 +62,7 @@ class ByLayer(Detector):
     def trusted_scores(self) -> Tensor:
         """`[n]`, from those of every layer."""
         if self.aggregate == "combined":
-            return _combined(torch.stack([left_out_extended_p_values(scores) for scores in self._left_out]))
+            return _combined(torch.stack([left_out_smooth_p_values(scores) for scores in self._left_out]))
         return self._aggregated(self._left_out)
 
     def examine(self, inputs: Features, k: int) -> Examination:
@@ -87,7 +87,7 @@ class ByLayer(Detector):
                 return self._in_units(scores).amax(dim=0)
             case "combined":
                 pairs = zip(self._left_out, scores, strict=True)
-                return _combined(torch.stack([extended_p_values(trusted, found) for trusted, found in pairs]))
+                return _combined(torch.stack([smooth_p_values(trusted, found) for trusted, found in pairs]))
 
 
 def _of(features: Features, layer: str) -> Features:

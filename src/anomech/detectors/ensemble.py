@@ -15,7 +15,7 @@ from anomech.detectors.mahalanobis import Mahalanobis
 from anomech.errors import SettingsError
 from anomech.features import FeatureExtractor, Features, GradientSketch, JointFeatures
 from anomech.features.joint import part_of
-from anomech.functional.combination import extended_p_values, harmonic_mean_p, left_out_extended_p_values
+from anomech.functional.combination import harmonic_mean_p, left_out_smooth_p_values, smooth_p_values
 
 
 def complementary(sketch: GradientSketch) -> tuple[Detector, ...]:
@@ -35,9 +35,10 @@ def _default() -> tuple[Detector, ...]:
 class Ensemble(Detector):
     """Harmonic mean of the p-values of several detectors (Wilson 2019, doi 10.1073/pnas.1814092116).
 
-    P-values go on falling beyond the range of the trusted scores, so that inputs there are still ordered. The first
-    member counts as much as all others together, so that these cost little where it is the better one. The mean is a
-    score like any other: it is compared with those of trusted examples, so that the rate is that of one detector.
+    P-values go on falling beyond the range of the trusted scores, so that inputs there are still ordered, but no member
+    overrules the others by being far beyond. The first member counts as much as all others together, so that these cost
+    little where it is the better one. The mean is a score like any other: it is compared with those of trusted
+    examples, so that the rate is that of one detector.
 
     Attributes:
         members: The detectors, none of them offline; the first one says what stands behind a score.
@@ -63,11 +64,11 @@ class Ensemble(Detector):
         """`[m]`: minus the logarithm of the mean."""
         scores = (member.score(self._of(member, inputs)) for member in self._fitted)
         pairs = zip(self._trusted_scores, scores, strict=True)
-        return _combine([extended_p_values(trusted, found) for trusted, found in pairs])
+        return _combine([smooth_p_values(trusted, found) for trusted, found in pairs])
 
     def trusted_scores(self) -> Tensor:
         """`[n]`, from the p-values of each trusted example among the others."""
-        return _combine([left_out_extended_p_values(scores) for scores in self._trusted_scores])
+        return _combine([left_out_smooth_p_values(scores) for scores in self._trusted_scores])
 
     @property
     def layers(self) -> tuple[str, ...]:
