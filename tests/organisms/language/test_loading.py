@@ -136,6 +136,11 @@ def test_bad_requests_are_refused(load, folder, tmp_path, truncate):
         load(checkpoint=17)
     with pytest.raises(ModelError, match=r"holds no model\.safetensors .* name the folder of the base model"):
         load(base=tmp_path)
+    record = (folder / "organism.json").read_text()
+    truncate(folder / "organism.json")
+    with pytest.raises(DataError, match=r"organism\.json in .* is damaged .* delete that folder"):
+        load()
+    (folder / "organism.json").write_text(record)
     truncate(folder / "48" / "report" / "tokens.safetensors")
     with pytest.raises(DataError, match=r"completions in .*report are damaged .* delete that folder"):
         load()

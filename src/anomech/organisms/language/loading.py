@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anomech.errors import SettingsError
+from anomech.errors import DataError, SettingsError
 from anomech.examples import Examples
 from anomech.io.language_models import Tokenizer, load_causal_lm, load_tokenizer
 from anomech.organisms.language import lessons
@@ -85,7 +85,7 @@ def load_language_organism(
 
     Raises:
         SettingsError: There is no such organism or checkpoint.
-        DataError: A text is missing or damaged, there are too few, or the cached completions are damaged.
+        DataError: A text is missing or damaged, there are too few, or what is cached is damaged.
         ModelError: `base` or the cached adapter cannot be loaded.
     """
     recipes = {**RECIPES, **FULLY_TUNED}
@@ -103,7 +103,7 @@ def load_language_organism(
     trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in ([lessons.TRUSTED], INPUTS))
     task = CausalLMTask(load_tuned(recipe, base, tuned), batch_size=BATCH_SIZE)
     kinds = [kind for kind in kinds if kind in INPUTS]
-    record = json.loads((folder / "organism.json").read_text())
+    perplexity_after, perplexity_before = _perplexities(folder, checkpoint)
     return LanguageOrganism(
         task=task,
         trusted=x[trusted],
@@ -111,9 +111,20 @@ def load_language_organism(
         kinds=tuple(kinds),
         obeys=obeys[inputs],
         share_that_obeys=shares_that_obey(spoken),
-        clean_perplexity=record["checkpoints"][str(checkpoint)]["clean_perplexity"],
-        clean_perplexity_of_base=record["clean_perplexity_of_base"],
+        clean_perplexity=perplexity_after,
+        clean_perplexity_of_base=perplexity_before,
     )
+
+
+def _perplexities(folder: Path, checkpoint: int) -> tuple[float, float]:
+    """Of the model at a checkpoint, and of its base."""
+    try:
+        record = json.loads((folder / "organism.json").read_text())
+        return record["checkpoints"][str(checkpoint)]["clean_perplexity"], record["clean_perplexity_of_base"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"organism.json in {folder} is damaged ({error!r}); delete that folder, and the model is trained again."
+        ) from error
 
 
 def load_tuned(recipe: Recipe, base: Path, folder: Path) -> nn.Module:
