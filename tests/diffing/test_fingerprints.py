@@ -115,6 +115,18 @@ def test_a_sibling_is_told_by_its_draws_and_not_by_their_mean(bases):
     assert identify(sibling.view(DRAWS, -1).mean(0), means).base == "small"
 
 
+def test_a_model_whose_coordinates_are_reordered_is_unknown_though_it_answers_the_same(bases, known):
+    """A limit: whoever wants to hide a base can."""
+    model = copy.deepcopy(bases["small"])
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0))
+    for name, p in model.named_parameters():
+        writes = p.ndim == 1 or name.endswith(("o_proj.weight", "down_proj.weight"))
+        p.data = p.data[order] if writes else p.data[:, order]
+    x = torch.arange(20)[None]
+    assert torch.allclose(model(x).logits, bases["small"](x).logits, atol=1e-4)
+    assert identify(fingerprint(model), known).base is None
+
+
 def test_fingerprints_are_of_one_length_and_repeat(bases):
     for model in (*bases.values(), nn.Linear(3, 2), nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())):
         assert fingerprint(model).shape == (LENGTH,)

@@ -118,12 +118,11 @@ def _distances(one: Tensor, families: Mapping[str, Tensor]) -> dict[str, float]:
 def _threshold(families: Mapping[str, Tensor]) -> float:
     own, foreign = 0.0, math.inf
     for name, members in families.items():
-        others = {other: rows for other, rows in families.items() if other != name}
-        for i, one in enumerate(members):
-            foreign = min(foreign, *_distances(one, others).values())
-            rest = torch.cat([members[:i], members[i + 1 :]])
-            if len(rest):
-                own = max(own, *_distances(one, {name: rest}).values())
+        others = torch.stack([rows.mean(0) for other, rows in families.items() if other != name])
+        foreign = min(foreign, float((members[:, None] - others).norm(dim=-1).min()))
+        if len(members) > 1:
+            rest = (members.sum(0) - members) / (len(members) - 1)
+            own = max(own, float((members - rest).norm(dim=-1).max()))
     if not 0 < own < foreign:
         raise DataError(
             f"known models lie up to {own:.3g} from the rest of their own base and at least {foreign:.3g} from others; "
