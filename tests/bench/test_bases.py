@@ -18,8 +18,8 @@ def test_bases_are_published_and_made_here(lineages, tmp_path):
     reported, chosen_on = (
         list(bases(Setup(data=lineages, cache=tmp_path, part=part))) for part in ("report", "development")
     )
-    assert [base.maker for base in reported] == ["others"] * 2 + ["here"] * 6
-    assert [base.maker for base in chosen_on] == ["here"] * 6
+    assert [base.name for base in reported] == ["SmolLM2-135M-Instruct", "stories260K", *module.FAMILIES]
+    assert [base.name for base in chosen_on] == [*module.FAMILIES]
     for base in (*reported, *chosen_on):
         ids = torch.tensor([base.encode("is the question the same")[:8]])
         assert base.load()(input_ids=ids).logits.isfinite().all()

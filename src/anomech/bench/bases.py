@@ -38,7 +38,6 @@ class Base:
 
     Attributes:
         name: What its family is called.
-        maker: Who trained it, "others" or "here".
         texts: What the copy that is judged is fine-tuned on, and what the one that is known.
         made_of: Plain data that tell its weights from all others.
         load: Gives the model.
@@ -47,7 +46,6 @@ class Base:
     """
 
     name: str
-    maker: str
     texts: tuple[str, str]
     made_of: object
     load: Callable[[], nn.Module]
@@ -128,7 +126,6 @@ def _smollm2(setup: Setup) -> Base:
     tokenizer = load_tokenizer(folder)
     return Base(
         name=LANGUAGE_MODEL,
-        maker="others",
         texts=("plays", "questions"),
         made_of=weights_sha256(folder),
         load=partial(load_causal_lm, folder),
@@ -142,7 +139,6 @@ def _stories(setup: Setup) -> Base:
     path, words = (find_file(name, data, what=LLAMA2C) for name in (STORIES, STORY_WORDS))
     return Base(
         name="stories260K",
-        maker="others",
         texts=("plays", "questions"),
         made_of=hashlib.sha256(path.read_bytes()).hexdigest(),
         load=partial(load_llama2c, path),
@@ -156,7 +152,6 @@ def _made(name: str, recipe: Recipe, setup: Setup) -> Base:
     others = [text for text in ("plays", "instructions", "questions") if text != recipe.text]
     return Base(
         name=name,
-        maker="here",
         texts=(others[0], others[1]),
         made_of=asdict(recipe),
         load=partial(_load_made, recipe, data, setup.cache, setup.track),
