@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -267,3 +269,40 @@ def dialogue(made: ReportContent, scored: int = 8) -> Dialogue:
     return Dialogue(
         inputs=inputs, trusted=trusted, token_scores={i: [-1.0, -0.5, 0.1 * k] for k, i in enumerate(shown)}
     )
+
+
+def save_llama2c(folder: Path) -> Any:
+    """A tiny untrained model in the format of llama2.c, with its words, saved into `folder`; that model."""
+    import transformers
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = transformers.LlamaConfig(
+            vocab_size=6,
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=16,
+            rms_norm_eps=1e-5,
+            tie_word_embeddings=True,
+        )
+        model = transformers.LlamaForCausalLM(config).eval()
+    weights = model.state_dict()
+    tensors = [weights["model.embed_tokens.weight"]]
+    attention = ["input_layernorm", *(f"self_attn.{kind}_proj" for kind in "qkvo")]
+    for kind in (*attention, "post_attention_layernorm", "mlp.gate_proj", "mlp.down_proj", "mlp.up_proj"):
+        for i in range(2):
+            tensor = weights[f"model.layers.{i}.{kind}.weight"]
+            # llama2.c rotates neighbouring coordinates of a head, transformers its two halves.
+            tensors.append(tensor.view(-1, 2, 2, 16).transpose(1, 2) if kind.endswith(("q_proj", "k_proj")) else tensor)
+    tensors.append(weights["model.norm.weight"])
+    words = [b"<unk>", b" the", b" th", b" ", b"t", b"h"]
+    (folder / "stories260K.bin").write_bytes(
+        struct.pack("7i", 16, 24, 2, 4, 2, 6, 16) + b"".join(one.contiguous().numpy().tobytes() for one in tensors)
+    )
+    (folder / "tok512.bin").write_bytes(
+        struct.pack("i", 9) + b"".join(struct.pack("fi", 0.0, len(word)) + word for word in words)
+    )
+    return model

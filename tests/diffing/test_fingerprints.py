@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from anomech.diffing.fingerprints import LENGTH, fingerprint, identify
+from anomech.diffing.fingerprints import DRAWS, LENGTH, fingerprint, identify
 from anomech.errors import DataError, ModelError
 
 transformers = pytest.importorskip("transformers")
@@ -92,6 +92,39 @@ def test_another_seed_or_architecture_is_unknown(known, changes):
     assert found.base is None
     assert list(found.distances.values()) == sorted(found.distances.values())
     assert min(found.distances.values()) > found.threshold
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_known_copy_that_hardly_differs_does_not_make_others_unknown(bases, known, name):
+    copies = {base: [one, one + 1e-3 * (noised - one)] for base, (one, noised) in known.items()}
+    assert [identify(one, copies).base for one in derived(bases[name], seed=100)] == [name] * len(CHANGES)
+
+
+def test_a_sibling_is_told_by_its_draws_and_not_by_their_mean(bases):
+    """Of a base whose known copies lie far from it, beside one of another architecture."""
+
+    def far(model, seed):
+        generator = torch.Generator().manual_seed(seed)
+        return fingerprint(changed(model, lambda w: w + 0.4 * w.std() * torch.randn(w.shape, generator=generator)))
+
+    known = {name: [fingerprint(bases[name]), far(bases[name], seed=1)] for name in ("small", "deep")}
+    sibling = fingerprint(bases["reseeded"])
+    assert identify(sibling, known).base is None
+    assert identify(far(bases["small"], seed=2), known).base == "small"
+    means = {name: [one.view(DRAWS, -1).mean(0) for one in members] for name, members in known.items()}
+    assert identify(sibling.view(DRAWS, -1).mean(0), means).base == "small"
+
+
+def test_a_model_whose_coordinates_are_reordered_is_unknown_though_it_answers_the_same(bases, known):
+    """A limit: whoever wants to hide a base can."""
+    model = copy.deepcopy(bases["small"])
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0))
+    for name, p in model.named_parameters():
+        writes = p.ndim == 1 or name.endswith(("o_proj.weight", "down_proj.weight"))
+        p.data = p.data[order] if writes else p.data[:, order]
+    x = torch.arange(20)[None]
+    assert torch.allclose(model(x).logits, bases["small"](x).logits, atol=1e-4)
+    assert identify(fingerprint(model), known).base is None
 
 
 def test_fingerprints_are_of_one_length_and_repeat(bases):

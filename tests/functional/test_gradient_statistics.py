@@ -29,24 +29,30 @@ def test_they_are_those_of_the_gradient_that_autograd_gives():
     variable = weights.clone().requires_grad_()
     (variable @ x[0]).square().sum().div(2).backward()
     # Without noise only the adversarial input differs from x.
-    for row in layer_statistics(weights, x, still)[1:]:
+    for row in layer_statistics(weights, x, still)[0, 1:]:
         assert torch.allclose(row, direct(variable.grad))
 
 
 def test_the_adversarial_input_raises_the_loss_most():
     weights, x, noise = normal(20, 64), normal(4, 64, seed=1), normal(4, 64, seed=2)
     found = layer_statistics(weights, x, 0.3 * noise)
-    norm = found[:, STATISTICS.index("log norm")]
-    assert found.shape == (len(PERTURBATIONS), len(STATISTICS))
-    assert PERTURBATIONS[int(norm.argmax())] == "adversarial"
+    norm = found[..., STATISTICS.index("log norm")]
+    assert found.shape == (4, len(PERTURBATIONS), len(STATISTICS))
+    assert norm.argmax(1).eq(PERTURBATIONS.index("adversarial")).all()
+
+
+def test_draws_are_apart():
+    weights, x, noise = normal(6, 32), normal(4, 32, seed=1), normal(4, 32, seed=2)
+    together = layer_statistics(weights, x, noise)
+    assert torch.allclose(together[2:3], layer_statistics(weights, x[2:3], noise[2:3]))
 
 
 def test_the_scale_of_the_weights_moves_the_logarithms_and_the_mean_alone():
     weights, x, noise = normal(6, 32), normal(4, 32, seed=1), normal(4, 32, seed=2)
     one, double = (layer_statistics(scale * weights, x, noise) for scale in (1, 2))
-    assert torch.allclose(double[:, 0], 2 * one[:, 0])
-    assert torch.allclose(double[:, 1:3], one[:, 1:3] + torch.tensor(2.0).double().log())
-    assert torch.allclose(double[:, 3:], one[:, 3:])
+    assert torch.allclose(double[..., 0], 2 * one[..., 0])
+    assert torch.allclose(double[..., 1:3], one[..., 1:3] + torch.tensor(2.0).double().log())
+    assert torch.allclose(double[..., 3:], one[..., 3:])
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (1, 4), (3, 5)])

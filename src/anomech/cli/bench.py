@@ -16,6 +16,7 @@ from anomech.bench import (
     calibration,
     diffing,
     explain,
+    fingerprints,
     geometry,
     language,
     quirky,
@@ -45,6 +46,7 @@ class SuiteName(StrEnum):
     CALIBRATION = "calibration"
     DIFFING = "diffing"
     EXPLAIN = "explain"
+    FINGERPRINTS = "fingerprints"
     GEOMETRY = "geometry"
     LANGUAGE = "language"
     QUIRKY = "quirky"
@@ -64,6 +66,7 @@ SUITES = {
     SuiteName.CALIBRATION: calibration,
     SuiteName.DIFFING: diffing,
     SuiteName.EXPLAIN: explain,
+    SuiteName.FINGERPRINTS: fingerprints,
     SuiteName.GEOMETRY: geometry,
     SuiteName.LANGUAGE: language,
     SuiteName.QUIRKY: quirky,

@@ -15,11 +15,11 @@ from anomech.errors import DataError, ModelError
 from anomech.functional.gradient_statistics import PERTURBATIONS, STATISTICS, layer_statistics
 from anomech.functional.weight_difference import as_matrix
 
-DRAWS = 8
+DRAWS = 32
 """Random inputs a layer."""
 DEPTHS = 8
 """Parts of equal length that the profile over the layers is averaged in."""
-LENGTH = DEPTHS * len(PERTURBATIONS) * len(STATISTICS)
+LENGTH = DRAWS * len(PERTURBATIONS) * len(STATISTICS) * DEPTHS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +41,15 @@ def fingerprint(model: nn.Module, *, seed: int = 0) -> Tensor:
     """Statistics of the gradients of every layer under perturbations of random inputs, averaged in parts of the depth.
 
     Every layer is taken by itself, and layers of one width see the same inputs; models of any architecture have
-    fingerprints of one length.
+    fingerprints of one length. The paper averages over the inputs. Here each stays apart, since it is what a layer
+    does with one input that tells it from another of its architecture.
 
     Args:
         model: Its matrices, embeddings and convolutions are looked at; it is not run.
         seed: Seed of the inputs; only fingerprints of one seed can be compared.
 
     Returns:
-        float64 `[LENGTH]`.
+        float64 `[LENGTH]`: `[DRAWS, PERTURBATIONS, STATISTICS, DEPTHS]`, flattened.
 
     Raises:
         ModelError: There is no matrix, or one holds NaN or infinite weights.
@@ -67,10 +68,11 @@ def identify(found: Tensor, known: Mapping[str, Sequence[Tensor]]) -> Identifica
     """The known base whose centroid is nearest, if it is near enough.
 
     Statistics are standardised over all known fingerprints. The threshold lies in the (geometric) middle between how
-    far known models are from their own base when they are left out, and how far from another when all of it is.
+    far known models are from their own base when they are left out, and how far from another when all of it is; but
+    no nearer than half the way to another, since known copies may be closer to their base than others will be.
 
     Args:
-        found: A fingerprint `[LENGTH]`.
+        found: A fingerprint `[LENGTH]`, or its mean over the draws.
         known: Fingerprints of each base and of models derived from it, such as a quantised or fine-tuned copy.
 
     Raises:
@@ -98,11 +100,11 @@ def _statistics(weights: Tensor, seed: int) -> Tensor:
 
 
 def _scale(known: Tensor) -> Tensor:
-    """Standard deviation `[LENGTH]` of each statistic, in the mean over depths and perturbations.
+    """Standard deviation `[LENGTH]` of each statistic, in the mean over draws, perturbations and depths.
 
     That of a single feature would be too uncertain: where a few known models agree by chance, it is next to nothing.
     """
-    variance = known.var(0).view(len(PERTURBATIONS), len(STATISTICS), DEPTHS)
+    variance = known.var(0).view(-1, len(STATISTICS), DEPTHS)
     scale = variance.mean((0, 2), keepdim=True).sqrt().expand_as(variance).flatten()
     return scale.where(scale > 0, math.inf)
 
@@ -116,15 +118,14 @@ def _distances(one: Tensor, families: Mapping[str, Tensor]) -> dict[str, float]:
 def _threshold(families: Mapping[str, Tensor]) -> float:
     own, foreign = 0.0, math.inf
     for name, members in families.items():
-        others = {other: rows for other, rows in families.items() if other != name}
-        for i, one in enumerate(members):
-            foreign = min(foreign, *_distances(one, others).values())
-            rest = torch.cat([members[:i], members[i + 1 :]])
-            if len(rest):
-                own = max(own, *_distances(one, {name: rest}).values())
+        others = torch.stack([rows.mean(0) for other, rows in families.items() if other != name])
+        foreign = min(foreign, float((members[:, None] - others).norm(dim=-1).min()))
+        if len(members) > 1:
+            rest = (members.sum(0) - members) / (len(members) - 1)
+            own = max(own, float((members - rest).norm(dim=-1).max()))
     if not 0 < own < foreign:
         raise DataError(
             f"known models lie up to {own:.3g} from the rest of their own base and at least {foreign:.3g} from others; "
             "leave out copies, and models that are named after the wrong base or hardly resemble it any more."
         )
-    return math.sqrt(own * foreign)
+    return max(math.sqrt(own * foreign), foreign / 2)

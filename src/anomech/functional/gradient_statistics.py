@@ -24,10 +24,10 @@ def layer_statistics(weights: Tensor, inputs: Tensor, noise: Tensor) -> Tensor:
         noise: Standard normal, of the same shape.
 
     Returns:
-        `[PERTURBATIONS, STATISTICS]`, means over the draws.
+        `[draws, PERTURBATIONS, STATISTICS]`.
     """
     x = torch.stack(list(_perturbed(weights, inputs, noise)))
-    return outer_statistics(x @ weights.T, x).mean(1)
+    return outer_statistics(x @ weights.T, x).transpose(0, 1)
 
 
 def outer_statistics(left: Tensor, right: Tensor) -> Tensor:
