@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 STYLES = ("-", "--", ":")
 """Lines of the first organism in a figure, of the second, and of the third."""
+MOST_TICKS = 8
+"""Values along an axis that are few enough to be written each; powers of ten say little about them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,10 @@ def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
                 )
             axes.set(xscale=panel.scale, ylabel=label, ylim=figure.limits)
             axes.grid(alpha=0.3)
+            at = sorted({row[panel.x] for line in _lines(panel, rows).values() for row in line})
+            if panel.scale == "log" and len(at) <= MOST_TICKS:
+                axes.set_xticks(at, [f"{x:g}" for x in at])
+                axes.minorticks_off()
         axes.set(xlabel=panel.label)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False, fontsize="small")
     save(canvas, path)

@@ -92,8 +92,8 @@ CONTROLS: Mapping[str, Method] = {"random": _random, "brightness": _brightness}
 
 FIGURE = Figure(
     panels=[
-        Panel(study=study, x="share", label="share of the pixels that is kept")
-        for study in ("DiffROAR", "DiffROAR, convolutional")
+        Panel(study=study, x="share", label=f"share of the pixels that is kept, {networks}")
+        for study, networks in (("DiffROAR", "one hidden layer"), ("DiffROAR, convolutional", "convolutional"))
     ],
     measures={"value": "DiffROAR"},
     limits=(-0.1, 0.8),
