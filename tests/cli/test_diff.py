@@ -91,9 +91,16 @@ def test_texts_show_what_was_added_feature_by_feature(anomech, refused, base, tm
         assert 0 < feature["energy"] <= 1
         assert 0 < feature["active"] <= 1
         assert 1 <= len(feature["texts"]) <= 5
+    checked, rest = found["features"][:3], found["features"][3:]
+    for feature in checked:
+        assert len(feature["answers"]["texts"]) == len(feature["texts"])
+        assert 0 <= feature["answers"]["restored"] <= feature["answers"]["changed"] <= len(feature["texts"])
+    assert all(feature["answers"] is None for feature in rest)
     page = (tmp_path / "anomech-diff" / "report.html").read_text()
     assert "What was added, text by text" in page
     assert page.count("of what the dictionary says") == len(found["features"]) > 0
+    assert page.count("Without its direction") == len(checked) > 0
+    assert page.count("<dt>without it</dt>") == sum(len(feature["texts"]) for feature in checked)
     told = anomech("diff", base, "--adapter", adapter, "--texts", texts)
     assert "After block 1 the feature that says most of the difference" in " ".join(told.out.split())
     refused("diff", base, "--adapter", adapter, "--texts", texts, "--layer", 2, words="from 0 to 1")

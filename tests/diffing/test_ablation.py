@@ -1,9 +1,12 @@
 import pytest
 import torch
 
-from anomech.diffing.ablation import AblationEffect, ablated, ablation_effect
+from anomech.diffing.ablation import AblationEffect, ChangedAnswers, ablated, ablation_effect, answers_without
+from anomech.diffing.pair import ModelPair
 from anomech.errors import DataError, SettingsError
 from anomech.io.language_models import load_causal_lm
+from anomech.tasks import CausalLMTask
+from anomech.tasks.completions import complete
 
 PROMPTS = [[3, 4, 5], [6, 7], [8, 9, 10, 11]]
 
@@ -42,6 +45,22 @@ def test_an_attack_that_needs_the_direction_fails_without_it(model):
     )
     assert found == AblationEffect(before=1.0, after=0.0, control=1.0)
     assert found.change == -1.0
+
+
+def test_answers_are_given_with_and_without_a_direction_and_by_the_base_model(model, base):
+    model, direction = model
+    untouched = load_causal_lm(base)
+    pair = ModelPair(CausalLMTask(model, device="cpu"), CausalLMTask(untouched, device="cpu"))
+    found = answers_without(pair, PROMPTS, layer=1, directions=direction, end=2, new_tokens=3)
+    assert found.tuned == found.control == [[20, 20, 20]] * 3
+    assert (found.changed, found.changed_by_chance) == (3, 0)
+    assert found.base == complete(untouched, PROMPTS, end=2, new_tokens=3)
+    assert not any(20 in answer for answer in found.without)
+
+
+def test_an_answer_is_restored_if_it_changes_to_that_of_the_base_model():
+    found = ChangedAnswers(tuned=[[1], [1], [1]], without=[[2], [1], [3]], control=[[1]] * 3, base=[[2], [1], [2]])
+    assert (found.changed, found.restored) == (2, 1)
 
 
 def test_a_layer_or_prompts_that_are_not_there_are_refused(model):

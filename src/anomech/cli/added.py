@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from anomech.cli.console import track
 from anomech.cli.runs import Run
+from anomech.diffing.ablation import answers_without
 from anomech.diffing.activating import ActiveFeature, active_features
 from anomech.diffing.autoencoders import DiffSAE
 from anomech.diffing.cache import cache_activations
@@ -18,6 +20,7 @@ from anomech.errors import SettingsError
 from anomech.examples import Examples
 from anomech.gradients.components import find_streams
 from anomech.io.conversations import read_conversations
+from anomech.report.added import Answers, told_answers
 from anomech.tasks import CausalLMTask
 from anomech.tasks.tokens import pad_tokens
 
@@ -26,6 +29,8 @@ DEPTH = 18 / 32
 FEATURES = 4
 """Of the dictionary, for each coordinate of the residual stream."""
 STEPS = 500
+CHECKED = 3
+"""Features whose directions are taken out, the first ones; each takes four answers to every text that is shown."""
 NEEDS_LANGUAGE_MODELS = "texts are read by language models; leave out --texts, or give the folders of such."
 
 
@@ -38,12 +43,14 @@ class Added:
         features: Those that say most of it.
         ids: Names of the texts.
         pieces: What each token adds to each text.
+        answers: Of the first features, what the model says to their texts with and without them.
     """
 
     layer: int
     features: list[ActiveFeature]
     ids: tuple[str, ...]
     pieces: list[list[str]]
+    answers: list[Answers]
 
     @property
     def sentence(self) -> str:
@@ -52,10 +59,12 @@ class Added:
             return f"No feature of the difference after block {self.layer} is active on these texts."
         first = self.features[0]
         text, values = self.pieces[first.texts[0].text], first.texts[0].values
-        token = text[max(values, key=lambda place: values[place])].strip()
+        piece = text[max(values, key=lambda place: values[place])]
+        token = piece.strip() or piece
         return (
             f"After block {self.layer} the feature that says most of the difference is active on "
-            f"{100 * first.active:.3g} % of the texts, most at {token!r} of {self.ids[first.texts[0].text]!r}."
+            f"{100 * first.active:.3g} % of the texts, most at {token!r} of {self.ids[first.texts[0].text]!r}. "
+            f"{self.answers[0].sentence}"
         )
 
     def plain(self) -> dict[str, Any]:
@@ -66,8 +75,9 @@ class Added:
                 "energy": one.energy,
                 "active": one.active,
                 "texts": [{"id": self.ids[of.text], "values": list(of.values.items())} for of in one.texts],
+                "answers": None if answers is None else asdict(answers),
             }
-            for one in self.features
+            for one, answers in zip_longest(self.features, self.answers)
         ]
         return {"layer": self.layer, "features": features}
 
@@ -93,7 +103,22 @@ def find_added(run: Run) -> Added:
         training = Training(features=FEATURES * pair.width, steps=STEPS, seed=run.seed)
         learnt = DiffSAE(training).fit(pairs, track=track)
         features = active_features(learnt, pairs, len(examples))
-    return Added(layer, features, examples.ids, [run.tokenizer.pieces(ids) for ids in read.prompts])
+
+    def checked(one: ActiveFeature) -> Answers:
+        """What hangs on a feature."""
+        found = answers_without(
+            pair,
+            [read.prompts[of.text] for of in one.texts],
+            layer=layer,
+            directions=learnt.tuned_directions[[one.feature]],
+            end=run.tokenizer.end,
+            new_tokens=run.new_tokens,
+            seed=run.seed,
+        )
+        return told_answers(found, run.tokenizer.decode)
+
+    answers = [checked(one) for one in track(features[:CHECKED], "answers without a feature", CHECKED)]
+    return Added(layer, features, examples.ids, [run.tokenizer.pieces(ids) for ids in read.prompts], answers)
 
 
 def _pair(run: Run) -> ModelPair:

@@ -167,7 +167,7 @@ def _write(
     with result_directory(out) as partial:
         rows = {**summary, "rows": [_row(tensor) for tensor in found.tensors]}
         (partial / "diff.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        shown = [] if added is None else shown_features(added.features, added.pieces)
+        shown = [] if added is None else shown_features(added.features, added.pieces, added.answers)
         page = render_difference(found, sharp, added=shown, title=title, settings=config)
         (partial / "report.html").write_text(page, encoding="utf-8")
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

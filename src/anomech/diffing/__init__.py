@@ -1,6 +1,6 @@
 """Model diffing: what did fine-tuning add to a base model?"""
 
-from anomech.diffing.ablation import AblationEffect, ablated, ablation_effect
+from anomech.diffing.ablation import AblationEffect, ChangedAnswers, ablated, ablation_effect, answers_without
 from anomech.diffing.activating import ActivatingText, ActiveFeature, active_features
 from anomech.diffing.autoencoders import Crosscoder, DiffSAE
 from anomech.diffing.baselines import Coordinates, MeanDifference, PrincipalComponents, RandomFeatures
@@ -15,6 +15,7 @@ __all__ = [
     "ActivatingText",
     "ActivationCache",
     "ActiveFeature",
+    "ChangedAnswers",
     "Coordinates",
     "Crosscoder",
     "DiffSAE",
@@ -29,6 +30,7 @@ __all__ = [
     "ablated",
     "ablation_effect",
     "active_features",
+    "answers_without",
     "cache_activations",
     "features_by_text",
     "find",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from anomech.diffing.pair import ModelPair
 from anomech.errors import DataError, SettingsError
 from anomech.functional.dictionaries import without_directions
 from anomech.gradients.components import find_streams
@@ -34,6 +35,38 @@ class AblationEffect:
     def change(self) -> float:
         """What taking the directions away does, beyond what taking away random ones does."""
         return self.after - self.control
+
+
+@dataclass(frozen=True)
+class ChangedAnswers:
+    """What a model says to each of some prompts, in token ids.
+
+    Attributes:
+        tuned: As it is.
+        without: Without a feature's direction.
+        control: Without a random direction.
+        base: Before it was fine-tuned.
+    """
+
+    tuned: list[list[int]]
+    without: list[list[int]]
+    control: list[list[int]]
+    base: list[list[int]]
+
+    @property
+    def changed(self) -> int:
+        """Answers that hang on the direction."""
+        return sum(a != b for a, b in zip(self.tuned, self.without, strict=True))
+
+    @property
+    def restored(self) -> int:
+        """Of these, those that are the base model's without it."""
+        return sum(b == c != a for a, b, c in zip(self.tuned, self.without, self.base, strict=True))
+
+    @property
+    def changed_by_chance(self) -> int:
+        """Answers that hang on a random direction."""
+        return sum(a != b for a, b in zip(self.tuned, self.control, strict=True))
 
 
 @contextmanager
@@ -92,8 +125,46 @@ def ablation_effect(
         return sum(map(succeeded, answers)) / len(answers)
 
     rates = [success()]
-    random = torch.randn(directions.shape, generator=torch.Generator().manual_seed(seed))
-    for removed in (directions, random):
+    for removed in (directions, _random(directions, seed)):
         with ablated(model, layer, removed):
             rates.append(success())
     return AblationEffect(*rates)
+
+
+def answers_without(
+    pair: ModelPair,
+    prompts: Sequence[Sequence[int]],
+    *,
+    layer: int,
+    directions: Tensor,
+    end: int,
+    new_tokens: int,
+    seed: int = 0,
+) -> ChangedAnswers:
+    """What the fine-tuned model answers with and without directions, where no attack is known to ask for.
+
+    Args:
+        pair: Both models.
+        prompts: Token ids of prompts, such as those that a feature is most active on.
+        layer: Block after which the directions are taken out.
+        directions: `[k, d]`, as for `ablation_effect`.
+        end: Token that ends an answer.
+        new_tokens: Longest completion.
+        seed: Seed of the random directions.
+    """
+
+    def said(model: nn.Module) -> list[list[int]]:
+        return complete(model, prompts, end=end, new_tokens=new_tokens)
+
+    model = pair.tuned.model
+    with ablated(model, layer, directions):
+        without = said(model)
+    with ablated(model, layer, _random(directions, seed)):
+        control = said(model)
+    with pair.as_base() as base:
+        before = said(base.model)
+    return ChangedAnswers(tuned=said(model), without=without, control=control, base=before)
+
+
+def _random(directions: Tensor, seed: int) -> Tensor:
+    return torch.randn(directions.shape, generator=torch.Generator().manual_seed(seed))

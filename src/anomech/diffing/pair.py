@@ -68,7 +68,7 @@ class ModelPair:
             ModelError: A model is not of blocks that are understood, or yields NaN.
             SettingsError: There is no such block.
         """
-        with self._as_base() as base:
+        with self.as_base() as base:
             before = _streams(base, x, layers)
         return before, _streams(self.tuned, x, layers)
 
@@ -81,7 +81,8 @@ class ModelPair:
             raise SettingsError(f"layers must be blocks from 0 to {blocks - 1}, at least one; got {found}.")
 
     @contextmanager
-    def _as_base(self) -> Iterator[CausalLMTask]:
+    def as_base(self) -> Iterator[CausalLMTask]:
+        """Within, the base model; where it is the fine-tuned one without its adapter, that is switched off."""
         if self.base is not None:
             yield self.base
         else:

@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
+from anomech.diffing.ablation import ChangedAnswers
 from anomech.diffing.activating import ActivatingText, ActiveFeature
 from anomech.report.numbers import fixed
 from anomech.report.tables import Token
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says to a text: as it is, without a feature, and before it was fine-tuned."""
+
+    tuned: str
+    without: str
+    base: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What hangs on a feature.
+
+    Attributes:
+        sentence: How many answers change without it.
+        changed: Their number.
+        restored: Of these, those that are the base model's then.
+        changed_by_chance: The number that changes without a random direction.
+        texts: What is said to each text.
+    """
+
+    sentence: str
+    changed: int
+    restored: int
+    changed_by_chance: int
+    texts: list[Answer]
+
+
+@dataclass(frozen=True)
+class ShownText:
+    """A text that a feature is active on, and what is answered, if the model was asked."""
+
+    tokens: list[Token]
+    answer: Answer | None
 
 
 @dataclass(frozen=True)
@@ -16,19 +54,35 @@ class ShownFeature:
 
     Attributes:
         told: What is said of it.
+        caused: What hangs on it, if that was asked.
         texts: Those that it is most active on.
     """
 
     told: str
-    texts: list[list[Token]]
+    caused: str | None
+    texts: list[ShownText]
 
 
-def shown_features(features: Sequence[ActiveFeature], pieces: Sequence[Sequence[str]]) -> list[ShownFeature]:
+def told_answers(found: ChangedAnswers, decode: Callable[[Sequence[int]], str]) -> Answers:
+    """Answers as text, and a sentence about them."""
+    said = (map(decode, ids) for ids in (found.tuned, found.without, found.base))
+    texts = [Answer(*(one.strip() for one in three)) for three in zip(*said, strict=True)]
+    sentence = (
+        f"Without its direction the model answers {found.changed} of its {len(texts)} strongest texts otherwise, "
+        f"{found.restored} of them as the base model does; without a random direction {found.changed_by_chance}."
+    )
+    return Answers(sentence, found.changed, found.restored, found.changed_by_chance, texts)
+
+
+def shown_features(
+    features: Sequence[ActiveFeature], pieces: Sequence[Sequence[str]], answers: Sequence[Answers] = ()
+) -> list[ShownFeature]:
     """Features with their texts.
 
     Args:
         features: The features.
         pieces: What each token adds to each text.
+        answers: What hangs on the first of them.
     """
     return [
         ShownFeature(
@@ -36,9 +90,13 @@ def shown_features(features: Sequence[ActiveFeature], pieces: Sequence[Sequence[
                 f"Feature {one.feature}: {100 * one.energy:.2g}\u00a0% of what the dictionary says, active on "
                 f"{100 * one.active:.3g}\u00a0% of the texts"
             ),
-            texts=[_coloured(of, pieces[of.text]) for of in one.texts],
+            caused=asked.sentence if asked else None,
+            texts=[
+                ShownText(_coloured(of, pieces[of.text]), answer)
+                for of, answer in zip_longest(one.texts, asked.texts if asked else ())
+            ],
         )
-        for one in features
+        for one, asked in zip_longest(features, answers)
     ]
 
 
