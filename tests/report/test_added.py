@@ -23,8 +23,8 @@ def test_what_hangs_on_a_feature_stands_by_its_texts():
     said = ChangedAnswers(tuned=[[1], [2]], without=[[3], [2]], control=[[1], [2]], base=[[3], [4]])
     asked = told_answers(said, lambda ids: f" {'abcd'[ids[0] - 1]} ")
     assert asked.sentence == (
-        "Without its direction the model answers 1 of its 2 strongest texts otherwise, 1 of them as the base model does; "
-        "without a random direction 0."
+        "Without its direction the model answers 1 of its 2 strongest texts otherwise, "
+        "1 of them as the base model does; without a random direction 0."
     )
     texts = (ActivatingText(0, {0: 1.0}), ActivatingText(1, {0: 0.5}))
     first, second = (ActiveFeature(number, 0.5, 0.5, texts) for number in (7, 8))
