@@ -113,6 +113,14 @@ def test_the_page_never_scrolls_sideways(visit, viewport):
     assert page.evaluate("innerWidth") == viewport["width"]
 
 
+@pytest.mark.parametrize("width", [360, 560, 920, 1000, 1119, 1120, 1280])
+def test_what_is_said_of_an_input_does_not_run_into_its_vouchers(visit, width):
+    page = visit({"width": width, "height": 800})
+    spilt = "all => all.filter(one => one.scrollWidth > one.clientWidth).length"
+    assert page.locator(".card .verdict").count() > 0
+    assert page.locator(".card .verdict").evaluate_all(spilt) == 0
+
+
 def test_all_pictures_and_plots_are_there(visit):
     page = visit(DESKTOP)
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth === 28)")
