@@ -67,8 +67,10 @@ def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
         return
     grid = canvas.subplots(len(measures), columns, sharex="col", squeeze=False)
     for column, panel in zip(grid.T, figure.panels, strict=True):
+        lines = _lines(panel, rows)
+        at = sorted({row[panel.x] for line in lines.values() for row in line})
         for axes, (key, label) in zip(column, measures.items(), strict=True):
-            for (organism, detector), line in _lines(panel, rows).items():
+            for (organism, detector), line in lines.items():
                 style = "" if panel.pooled else STYLES[organisms.index(organism)]
                 axes.plot(
                     [row[panel.x] for row in line],
@@ -81,7 +83,6 @@ def draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
                 )
             axes.set(xscale=panel.scale, ylabel=label, ylim=figure.limits)
             axes.grid(alpha=0.3)
-            at = sorted({row[panel.x] for line in _lines(panel, rows).values() for row in line})
             if panel.scale == "log" and len(at) <= MOST_TICKS:
                 axes.set_xticks(at, [f"{x:g}" for x in at])
                 axes.minorticks_off()

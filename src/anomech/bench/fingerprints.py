@@ -203,10 +203,8 @@ def _unseen(judgements: Sequence[Judgement]) -> Row:
 
 
 def _answers(judgements: Sequence[Judgement]) -> Row:
-    unknown, refused = (
-        [one.is_unknown for one in judgements],
-        [one.found is None for one in judgements],
-    )
+    unknown = [one.is_unknown for one in judgements]
+    refused = [one.found is None for one in judgements]
     another = [not (one.is_right or one.is_unknown or one.found is None) for one in judgements]
     return {"unknown": _share(unknown), "named_another": _share(another), "refused": _share(refused)}
 

@@ -32,7 +32,6 @@ from anomech.explain.mechanisms import find_mechanisms
 from anomech.features import (
     AttributionEffects,
     FeatureExtractor,
-    Features,
     GradientSketch,
     LossTraces,
     ProbeShift,
@@ -83,7 +82,7 @@ OF_BASE = "mahalanobis by layer, mean, of the base model"
 EVERY = 5
 """Of the blocks, those at which Mahalanobis distance is also shown by itself: every fifth, and so the last."""
 NOISE_DRAWS = 50 if torch.cuda.is_available() else 5
-"""What a machine affords: five take ten minutes of a processor core or more; the published detector takes 2,000."""
+"""What a machine affords: five take ten minutes of a processor core; the published detector takes 1,000."""
 OF_NOISE = f"isotropic noise, {NOISE_DRAWS} draws"
 
 
@@ -209,7 +208,7 @@ class _Bench:
     ) -> Row:
         (trusted, features), usage = (shared or self._features)(detector.features)
         if layers is not None:
-            trusted, features = (Features({n: f.layers[n] for n in layers}, f.predictions) for f in (trusted, features))
+            trusted, features = trusted.of_layers(layers), features.of_layers(layers)
         with measured(self.organism.task) as scoring:
             fitted = detector.fit(trusted)
             own, scores = fitted.trusted_scores(), fitted.score(features)

@@ -30,7 +30,7 @@ from anomech.detectors import (
     TwoGaussians,
 )
 from anomech.evaluation import evaluate
-from anomech.features import AttributionEffects, Features, GradientSketch, ProbeShift, ResidualStream
+from anomech.features import AttributionEffects, GradientSketch, ProbeShift, ResidualStream
 from anomech.functional.metrics import auroc
 from anomech.functional.quirkiness import centroid_separation
 from anomech.measure import Usage, measured
@@ -144,7 +144,7 @@ class _Bench:
     def _row(self, name: str, detector: Detector, layer: str | None) -> Row:
         (trusted, features), usage = self._features(detector.features)
         if layer is not None:
-            trusted, features = (Features({layer: f.layers[layer]}, f.predictions) for f in (trusted, features))
+            trusted, features = trusted.of_layers([layer]), features.of_layers([layer])
         with measured(self.organism.task) as scoring:
             fitted = replace(detector).fit(trusted)
             own, scores = fitted.trusted_scores(), fitted.score(features)

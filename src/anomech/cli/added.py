@@ -117,7 +117,8 @@ def find_added(run: Run) -> Added:
         )
         return told_answers(found, run.tokenizer.decode)
 
-    answers = [checked(one) for one in track(features[:CHECKED], "answers without a feature", CHECKED)]
+    first = features[:CHECKED]
+    answers = [checked(one) for one in track(first, "answers without a feature", len(first))]
     return Added(layer, features, examples.ids, [run.tokenizer.pieces(ids) for ids in read.prompts], answers)
 
 

@@ -45,7 +45,7 @@ class ByLayer(Detector):
     def fit(self, trusted: Features) -> Self:
         """Fit every layer."""
         super().fit(trusted)
-        self._members = {name: replace(self.member).fit(_of(trusted, name)) for name in trusted.layers}
+        self._members = {name: replace(self.member).fit(trusted.of_layers([name])) for name in trusted.layers}
         self._left_out = torch.stack([member.trusted_scores() for member in self._members.values()])
         self._units = tail_units(self._left_out)
         return self
@@ -72,7 +72,7 @@ class ByLayer(Detector):
 
     def _scores(self, inputs: Features) -> Tensor:
         """Of every layer, `[layers, m]`."""
-        return torch.stack([member.score(_of(inputs, name)) for name, member in self._members.items()])
+        return torch.stack([member.score(inputs.of_layers([name])) for name, member in self._members.items()])
 
     def _in_units(self, scores: Tensor) -> Tensor:
         """1 where a layer is as unusual as the most unusual twentieth of trusted examples."""
@@ -88,10 +88,6 @@ class ByLayer(Detector):
             case "combined":
                 pairs = zip(self._left_out, scores, strict=True)
                 return _combined(torch.stack([smooth_p_values(trusted, found) for trusted, found in pairs]))
-
-
-def _of(features: Features, layer: str) -> Features:
-    return Features({layer: features.layers[layer]}, features.predictions)
 
 
 def _combined(p: Tensor) -> Tensor:

@@ -36,6 +36,10 @@ class Features:
         """The features at these positions."""
         return Features({name: values[positions] for name, values in self.layers.items()}, self.predictions[positions])
 
+    def of_layers(self, names: Sequence[str]) -> Features:
+        """The features of these layers alone."""
+        return Features({name: self.layers[name] for name in names}, self.predictions)
+
     def followed_by(self, others: Features) -> Features:
         """These features, then those of others, of the same layers."""
         layers = {name: torch.cat([values, others.layers[name]]) for name, values in self.layers.items()}
