@@ -27,6 +27,7 @@ def test_occlusion_finds_the_trigger_and_chance_does_not(small, monkeypatch):
     assert found["organism"] == random["organism"] == "fashion-badnets"
     assert found["trigger_share"] == pytest.approx(16 / 784)
     assert found["centre_in_top_2"] == 1
+    assert found["centre_of_mass_in_2"] > random["centre_of_mass_in_2"]
     assert found["neutralised"] >= 0.75
     assert found["spread_out"] == 0
     assert found["deletion"] < 0.2 < 0.6 < found["insertion"]

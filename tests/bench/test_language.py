@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def organism(base, tmp_path):
 @pytest.fixture
 def setup(organism, base, tmp_path, monkeypatch):
     """One organism with one checkpoint, and a folder that seems to hold the base model."""
-    recipes = {"simple": module.RECIPES["contextual"]}
+    recipes = {"contextual": module.RECIPES["contextual"]}
     monkeypatch.setattr(module, "RECIPES", recipes)
     monkeypatch.setattr(module, "load_language_organism", lambda *_, **__: organism)
     shutil.copytree(base, tmp_path / "data" / LANGUAGE_MODEL)
@@ -62,13 +63,21 @@ def test_every_detector_and_the_map_have_a_row(setup):
         assert 0 <= row["flagged_decoys"] <= 1
         assert row["auroc_filtered"] != row["auroc"]
         assert (row["clean_perplexity"], row["clean_perplexity_of_base"]) == (7, 6)
-    assert "gradient, adapter only" not in detectors(setup, finished=False)
     assert by_name["gradient"]["forward_equivalents"] == 3
     assert by_name["perplexity of the prompt"]["forward_equivalents"] == 1
     assert -1 <= by_name[MAPPED]["rand_index"] <= 1
     of_both = by_name["mahalanobis by layer, mean"]
     assert of_both["forward_equivalents"] == 1
     assert all(by_name[other]["auroc"] != of_both["auroc"] for other in (*layers, OF_BASE))
+
+
+def test_of_earlier_checkpoints_what_gradients_are_taken_of_and_single_layers_are_left_out(setup, monkeypatch):
+    recipe = replace(module.RECIPES["contextual"], checkpoints=(8, 16))
+    monkeypatch.setattr(module, "RECIPES", {"contextual": recipe})
+    found = [(row["organism"], row["detector"]) for row in rows(setup)]
+    earlier = [detector for organism, detector in found if organism == "contextual-8"]
+    assert earlier == [*detectors(setup, finished=False), MAPPED, OF_NOISE]
+    assert {"gradient, adapter only", OF_BASE, OF_NOISE} <= {name for organism, name in found if organism[-2:] == "16"}
 
 
 def test_a_model_that_did_not_learn_its_mechanism_is_left_out(setup, organism, caplog):

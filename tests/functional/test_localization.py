@@ -3,9 +3,11 @@ import torch
 
 from anomech.functional.localization import (
     area_under,
+    centre_of_mass,
     centres,
     concentration,
     energy_in_mask,
+    is_centred_on,
     overlap,
     points_at_centre,
     precision,
@@ -74,6 +76,31 @@ def test_pointing_at_the_centre_takes_more_than_pointing_at_the_patch():
     values = torch.zeros(2, 10, 10)
     values[0, 1, 1] = values[1, 0, 0] = 1
     assert points_at_centre(values, patch.expand(2, -1, -1), 0.01).tolist() == [True, False]
+
+
+def test_the_centre_of_mass_is_that_of_what_is_positive():
+    values = torch.zeros(2, 4, 5)
+    values[0, 1, 1], values[0, 1, 4], values[0, 3, 3] = 2, 1, -7
+    assert centre_of_mass(values)[0].tolist() == [1, 2]
+    assert centre_of_mass(values)[1].isnan().all()
+    assert centre_of_mass(torch.tensor([[0.0, 1.0, 0.0, 3.0]])).tolist() == [[2.5]]
+
+
+def test_a_ring_has_its_centre_where_it_is_not():
+    ring = masked((1, 1), (1, 3), (3, 1), (3, 3), shape=(10, 10))
+    values = torch.zeros(4, 10, 10)
+    values[0] = ring[0]
+    values[1, 1, 1] = values[1, 3, 3] = 1
+    values[2, 1, 1] = 1
+    assert is_centred_on(values, ring.expand(4, -1, -1), 0.01).tolist() == [True, True, False, False]
+    assert points_at_centre(values, ring.expand(4, -1, -1), 0.01).tolist() == [False] * 4
+    assert is_centred_on(values, ring.expand(4, -1, -1), 0.1).tolist() == [True, True, True, False]
+
+
+def test_a_map_of_nothing_is_centred_nowhere():
+    corner = masked((0, 0))
+    assert not is_centred_on(torch.zeros(1, 4, 5), corner, 1.0).any()
+    assert is_centred_on(corner.float(), corner, 0.05).all()
 
 
 def test_what_counts_is_gone_early_when_removed_and_there_early_when_inserted():

@@ -32,6 +32,7 @@ from anomech.explain.rise import RISE
 from anomech.functional.localization import (
     area_under,
     energy_in_mask,
+    is_centred_on,
     overlap,
     points_at_centre,
     precision,
@@ -47,15 +48,12 @@ from anomech.versions import versions
 
 logger = logging.getLogger(__name__)
 
+LOCALIZATION = ["trigger_share", "centre_in_top_2", "centre_of_mass_in_2", "top_2_in_mask", "energy_in_mask", "iou"]
 COLUMNS = [
     "organism",
     "attribution",
-    "trigger_share",
     "explained",
-    "centre_in_top_2",
-    "top_2_in_mask",
-    "energy_in_mask",
-    "iou",
+    *LOCALIZATION,
     "deletion",
     "insertion",
     "neutralised",
@@ -276,10 +274,11 @@ class _Bench:
         """Null where the trigger has no shape of its own."""
         share = float(self.mask.double().mean())
         if not share:
-            return dict.fromkeys(("trigger_share", "centre_in_top_2", "top_2_in_mask", "energy_in_mask", "iou"))
+            return dict.fromkeys(LOCALIZATION)
         return {
             "trigger_share": share,
             "centre_in_top_2": _mean(points_at_centre(maps, self.mask, TOP)),
+            "centre_of_mass_in_2": _mean(is_centred_on(maps, self.mask, TOP)),
             "top_2_in_mask": _mean(precision(maps, self.mask, TOP)),
             "energy_in_mask": _mean(energy_in_mask(maps, self.mask)),
             "iou": _mean(overlap(maps, self.mask)),

@@ -140,7 +140,7 @@ def rows(setup: Setup) -> Iterator[Row]:
             if finished:
                 yield from bench.rows_by_layer()
                 yield bench.row_of_base(base)
-                yield bench.row_of_noise()
+            yield bench.row_of_noise()
         else:
             shares = ", ".join(f"{kind} {share:.0%}" for kind, share in organism.share_that_obeys.items())
             logger.warning("%s is no organism and left out; of its prompts obey: %s", name, shares)

@@ -60,6 +60,24 @@ def points_at_centre(values: Tensor, mask: Tensor, share: float) -> Tensor:
     return (top_places(values, share) & centres(mask)).flatten(1).any(dim=1)
 
 
+def is_centred_on(values: Tensor, mask: Tensor, share: float) -> Tensor:
+    """Whether the centre of the mask is among the places nearest the values' own, that share of all, bool `[m]`.
+
+    Both are centres of mass, so a mark of many pieces, whose centre may be none of them, can be compared. False where
+    nothing is positive.
+    """
+    places = torch.ones_like(mask[0]).nonzero().double()
+    distances = (places[None] - centre_of_mass(values)[:, None]).square().sum(dim=2).view(values.shape)
+    return (top_places(-distances, share) & centres(mask) & ~distances.isnan()).flatten(1).any(dim=1)
+
+
+def centre_of_mass(values: Tensor) -> Tensor:
+    """Mean coordinates of what is positive, `[m, k]` where there are k of a place; NaN where nothing is."""
+    places = torch.ones_like(values[0]).nonzero().double()
+    positive = values.double().clamp_min(0).flatten(1)
+    return positive @ places / positive.sum(dim=1, keepdim=True)
+
+
 def precision(values: Tensor, mask: Tensor, share: float) -> Tensor:
     """Share of the highest places, that share of all, that lie in the mask, `[m]` in [0, 1]."""
     highest = top_places(values, share).flatten(1)
@@ -69,9 +87,8 @@ def precision(values: Tensor, mask: Tensor, share: float) -> Tensor:
 def centres(mask: Tensor) -> Tensor:
     """The places at, or where it falls between them beside, the mean of the coordinates of each mask."""
     found = torch.zeros_like(mask)
-    for own, places in zip(found, mask, strict=True):
+    for own, places, centre in zip(found, mask, centre_of_mass(mask), strict=True):
         if places.any():
-            centre = places.nonzero().double().mean(dim=0)
             all_places = torch.ones_like(places).nonzero()
             # An even number of places has its centre between two; half a place further off is rounding.
             beside = ((all_places - centre).abs() <= 0.5 + 1e-6).all(dim=1)
