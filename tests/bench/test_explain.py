@@ -15,7 +15,7 @@ from anomech.organisms.triggers import BlendTrigger, WarpTrigger
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    for name, size in {"TRUSTED": 120, "CLEAN": 20, "ATTACKED": 40, "EXPLAINED": 4}.items():
+    for name, size in {"TRUSTED": 120, "CLEAN": 20, "ATTACKED": 6}.items():
         monkeypatch.setattr(explain, name, size)
     chosen = {"anomaly, occlusion": ("anomaly", Occlusion()), "random": ("anomaly", RandomPlaces())}
     monkeypatch.setattr(explain, "attributions", lambda setup: chosen)
@@ -27,7 +27,7 @@ def test_occlusion_finds_the_trigger_and_chance_does_not(small, monkeypatch):
     assert found["organism"] == random["organism"] == "fashion-badnets"
     assert found["trigger_share"] == pytest.approx(16 / 784)
     assert found["centre_in_top_2"] == 1
-    assert found["centre_of_mass_in_2"] > random["centre_of_mass_in_2"]
+    assert (found["centre_of_hidden_in_2"], random["centre_of_hidden_in_2"]) == (1, 0)
     assert found["neutralised"] >= 0.75
     assert found["spread_out"] == 0
     assert found["deletion"] < 0.2 < 0.6 < found["insertion"]
