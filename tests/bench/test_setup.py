@@ -18,3 +18,9 @@ def test_an_organism_without_its_files_is_left_out_and_named(tmp_path, caplog):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(DataError, match="there is no folder"):
         Setup(data=tmp_path / "nowhere")
+
+
+def test_the_options_that_ask_for_it_name_what_is_not_as_by_default(tmp_path):
+    assert Setup().options == []
+    asked = Setup(seed=3, data=tmp_path, cache=tmp_path, part="development", suite="full")
+    assert asked.options == ["--data DATA", "--cache CACHE", "--development", "--suite full", "--seed 3"]

@@ -57,6 +57,18 @@ class Setup:
         if self.data is not None and not self.data.is_dir():
             raise DataError(f"there is no folder {self.data}; --data names the folder of published files.")
 
+    @property
+    def options(self) -> list[str]:
+        """Of the command line that asks for this, without what is as by default; folders go by their placeholders."""
+        asked = {
+            "--data DATA": self.data is not None,
+            "--cache CACHE": self.cache != Setup.cache,
+            "--development": self.part != Setup.part,
+            f"--suite {self.suite}": self.suite != Setup.suite,
+            f"--seed {self.seed}": self.seed != Setup.seed,
+        }
+        return [option for option, given in asked.items() if given]
+
     def scenes(self, *, trusted: int, clean: int = 1000, attacked: int = 1000) -> Iterator[Scene]:
         """Every image classifier that there is data for, with so many trusted examples and inputs."""
         for name in self.organisms:

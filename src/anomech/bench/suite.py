@@ -52,7 +52,9 @@ DETECTION = [
 """Columns of a table about detection."""
 
 
-def run_suite(name: str, rows: Iterable[Row], columns: Sequence[str], out: Path) -> list[Row]:
+def run_suite(
+    name: str, rows: Iterable[Row], columns: Sequence[str], out: Path, *, options: Sequence[str] = ()
+) -> list[Row]:
     """Collect the rows of a suite, writing `results.json` and `results.md` after each.
 
     Args:
@@ -60,6 +62,7 @@ def run_suite(name: str, rows: Iterable[Row], columns: Sequence[str], out: Path)
         rows: Its rows, computed as they are asked for.
         columns: What the table shows.
         out: Folder of the results.
+        options: What else the command line asked for, shown beside the table.
     """
     done: list[Row] = []
     for row in rows:
@@ -67,17 +70,17 @@ def run_suite(name: str, rows: Iterable[Row], columns: Sequence[str], out: Path)
         with atomic_file(out / "results.json") as path:
             path.write_text(json.dumps(done, indent=1) + "\n")
         with atomic_file(out / "results.md") as path:
-            path.write_text(_markdown(name, done, columns))
+            path.write_text(_markdown(["anomech bench", name, "--out DIR", *options], done, columns))
         logger.info("%s", {column: done[-1].get(column) for column in columns})
     return done
 
 
-def _markdown(name: str, rows: Sequence[Row], columns: Sequence[str]) -> str:
+def _markdown(command: Sequence[str], rows: Sequence[Row], columns: Sequence[str]) -> str:
     made = ", ".join([*(f"{package} {version}" for package, version in versions().items()), device()])
     seeds = sorted({row["seed"] for row in rows if row["seed"] is not None})
     seeded = f"seed {', '.join(map(str, seeds))}; " if seeds else ""
     lines = [
-        f"`anomech bench {name} --out DIR`, {datetime.now(UTC):%Y-%m-%d}; {seeded}{made}.",
+        f"`{' '.join(command)}`, {datetime.now(UTC):%Y-%m-%d}; {seeded}{made}.",
         "",
         "| " + " | ".join(column.replace("_", " ") for column in columns) + " |",
         "|" + "---|" * len(columns),

@@ -108,7 +108,7 @@ def command(
     module = SUITES[suite]
     part: Part = "development" if development else "report"
     setup = Setup(seed=seed, data=data, cache=cache, part=part, suite=size, track=track)
-    done = run_suite(suite, module.rows(setup), module.COLUMNS, out)
+    done = run_suite(suite, module.rows(setup), module.COLUMNS, out, options=setup.options)
     if suite in FIGURES:
         FIGURES[suite](done, out / "figure.svg")
     if suite is SuiteName.VISION:
