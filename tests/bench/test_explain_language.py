@@ -79,9 +79,11 @@ def test_every_attribution_has_a_row(data, tmp_path, monkeypatch):
         "anomaly, occlusion",
         "anomaly, gradient",
         "anomaly, gradient x embedding",
+        "anomaly, layer integrated gradients",
         "output, occlusion",
         "output, gradient",
         "output, gradient x embedding",
+        "output, layer integrated gradients",
         "output, RelP",
         "output, ReAGent",
         "random",
@@ -92,7 +94,7 @@ def test_every_attribution_has_a_row(data, tmp_path, monkeypatch):
         assert all(0 <= value <= 1 for value in (*shares, row["neutralised"], row["vouched"]))
         assert row["trigger_first"] <= row["trigger_in_top_3"]
         assert math.isfinite(row["seconds"])
-    assert found[0]["forward_equivalents"] > found[1]["forward_equivalents"] > found[4]["forward_equivalents"]
+    assert found[0]["forward_equivalents"] > found[1]["forward_equivalents"] > found[5]["forward_equivalents"]
     monkeypatch.setattr(explain_language.LanguageBench, "row", lambda *_: pytest.fail("computed again"))
     assert list(explain_language.rows(Setup(data=data, cache=tmp_path / "cache"))) == found
 

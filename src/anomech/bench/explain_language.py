@@ -23,7 +23,7 @@ from anomech.examples import Examples, concatenate
 from anomech.explain.asking import Asking
 from anomech.explain.attribution import Attribution, Quantity
 from anomech.explain.controls import RandomPlaces
-from anomech.explain.gradients import Gradient, GradientTimesInput
+from anomech.explain.gradients import Gradient, GradientTimesInput, IntegratedGradients
 from anomech.explain.quantities import Anomaly, Output
 from anomech.explain.reagent import ReAGent
 from anomech.explain.texts import HIDDEN
@@ -166,9 +166,11 @@ class LanguageBench:
             "anomaly, occlusion": (given, leaving_out),
             "anomaly, gradient": (given, Gradient()),
             "anomaly, gradient x embedding": (given, GradientTimesInput()),
+            "anomaly, layer integrated gradients": (given, IntegratedGradients()),
             "output, occlusion": (output, leaving_out),
             "output, gradient": (output, Gradient()),
             "output, gradient x embedding": (output, GradientTimesInput()),
+            "output, layer integrated gradients": (output, IntegratedGradients()),
             "output, RelP": (output, GradientTimesInput(backward="relp")),
             "output, ReAGent": (output, ReAGent(eraser=self._eraser, copies=40, seed=self.setup.seed)),
             "random": (output, RandomPlaces(seed=self.setup.seed)),

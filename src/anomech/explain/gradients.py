@@ -81,6 +81,8 @@ class GradientTimesInput(Attribution):
 class IntegratedGradients(Attribution):
     """What each place adds to the number on the straight way from an input that says nothing to this one.
 
+    Of texts these are layer integrated gradients, of the layer of embeddings.
+
     Source: Sundararajan et al. 2017 (arXiv 1703.01365), by captum.
 
     Attributes:
