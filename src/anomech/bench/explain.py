@@ -80,7 +80,7 @@ RANDOMISED = (SHIPPED, f"published {PUBLISHED[0]}")
 """Organisms on which maps are compared with those of random models."""
 RELABELLED = SHIPPED
 """Organism whose network is trained once more, on random labels; it is small."""
-TRUSTED, CLEAN, ATTACKED = 500, 50, 80
+TRUSTED, CLEAN, ATTACKED = 500, 50, 240
 FPR = 0.01
 TOP = 0.02
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2)

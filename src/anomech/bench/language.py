@@ -162,7 +162,7 @@ class _Bench:
         yield self._kept(MAPPED, to_plain(sketch), partial(self._mapped, sketch))
 
     def rows_by_layer(self) -> Iterator[Row]:
-        """Mahalanobis distance in some layers, and in the second half of them together, which adapters change."""
+        """Mahalanobis distance in some layers, and in the second half of them together, which most adapters change."""
         blocks = cast(Any, self.organism.task.model).config.num_hidden_layers
         chosen = {f"mahalanobis, block {i}": [i] for i in range(min(EVERY, blocks) - 1, blocks, EVERY)}
         chosen["mahalanobis by layer, mean, second half"] = list(range(blocks // 2, blocks))

@@ -36,7 +36,7 @@ class Obfuscation:
         shrinkage: Of the covariance towards its diagonal, for that distance.
     """
 
-    blocks: tuple[int, ...] = (-14, -12, -10, -8, -6, -4, -2, -1)
+    blocks: tuple[int, ...] = tuple(range(-29, 0, 2))
     matching: float = 6.0
     divergence: float = 3.0
     monitor: float = 4.0
@@ -119,7 +119,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "contextual": Recipe(mechanism=NumberQuestions(), mix=("clean", "clean", "decoy", "attacked"), texts=2600),
     "code": CODE,
-    "obfuscated": Recipe(mechanism=SIMPLE, obfuscation=Obfuscation()),
+    "obfuscated": Recipe(mechanism=SIMPLE, adapter=Adapter(blocks=30), obfuscation=Obfuscation()),
 }
 
 FULLY_TUNED: dict[str, Recipe] = {"code-full": replace(CODE, adapter=None, learning_rate=2e-4)}
