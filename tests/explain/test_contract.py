@@ -38,6 +38,11 @@ def test_every_place_has_a_value_and_the_region_of_the_trigger_the_highest(
     assert corner.all() != isinstance(attribution, RandomPlaces)
 
 
+def test_each_input_has_its_own_values(attribution: Attribution, quantity: Quantity, triggered):
+    found = attribution.attribute(quantity, triggered).flatten(1)
+    assert len(found.unique(dim=0)) == len(triggered)
+
+
 def test_the_cost_is_known_before(attribution: Attribution, quantity: Quantity, triggered):
     before = quantity.task.cost.forward_passes
     attribution.attribute(quantity, triggered)

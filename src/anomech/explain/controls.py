@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,9 @@ from anomech.explain.attribution import Attribution, Quantity, require_places
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPlaces(Attribution):
-    """Values that have nothing to do with the input, the same for all.
+    """Values that say nothing of the input: each has its own, whatever else is in the batch.
+
+    Were they the same for all, triggers that are always at one place would be found in all inputs or in none.
 
     Attributes:
         seed: Of the values.
@@ -25,4 +28,8 @@ class RandomPlaces(Attribution):
 
     def _attribute(self, quantity: Quantity, x: Tensor, answers: Tensor) -> Tensor:
         require_places(x)
-        return torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(self.seed)).expand(len(x), *x.shape[2:])
+        return torch.stack([torch.rand(x.shape[2:], generator=self._generator(one)) for one in x])
+
+    def _generator(self, one: Tensor) -> torch.Generator:
+        digest = hashlib.sha256(f"{self.seed}".encode() + one.cpu().numpy().tobytes()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
