@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 
 WIDTH, HEIGHT = 240, 44
 MARGIN = 3
 LOWEST = 2.0
 """Highest value of the smallest scale, so that what is usual does not look like a peak."""
+MOST = 60
+"""Points that a line of this width can show; with more layers than that, those of a block are one, its most unusual."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,31 @@ class Profile:
 
 def profile(layers: Sequence[str], before: Sequence[float], after: Sequence[float] | None) -> Profile:
     """The profile of values by layer; 1 is as unusual as the most unusual twentieth of trusted examples."""
-    top = max(LOWEST, *before, *(after or ()))
     worst = max(range(len(layers)), key=lambda i: before[i])
     above = sum(value > 1 for value in before)
+    lines = [before, after] if after else [before]
+    if len(layers) > MOST:
+        lines = [_by_block(layers, line) for line in lines]
+    top = max(LOWEST, *chain.from_iterable(lines))
+    drawn = [_points(line, top) for line in lines]
     return Profile(
-        before=_points(before, top),
-        after=_points(after, top) if after else "",
+        before=drawn[0],
+        after=drawn[1] if after else "",
         usual=round(_height(1.0, top), 1),
         spoken=f"Unusual in {above} of {len(layers)} layers, most in {layers[worst]}",
     )
+
+
+def _by_block(layers: Sequence[str], values: Sequence[float]) -> list[float]:
+    """Highest of neighbours whose names agree up to the first number, which counts blocks."""
+    neighbours = groupby(zip(layers, values, strict=True), key=lambda pair: _block(pair[0]))
+    return [max(value for _, value in members) for _, members in neighbours]
+
+
+def _block(layer: str) -> tuple[str, ...]:
+    parts = layer.split(".")
+    numbers = (i for i, part in enumerate(parts) if part.isdigit())
+    return tuple(parts[: next(numbers, len(parts)) + 1])
 
 
 def _points(values: Sequence[float], top: float) -> str:
