@@ -66,16 +66,14 @@ def is_centred_on(values: Tensor, mask: Tensor, share: float) -> Tensor:
     Both are centres of mass, so a mark of many pieces, whose centre may be none of them, can be compared. False where
     nothing is positive.
     """
-    places = torch.ones_like(mask[0]).nonzero().double()
-    distances = (places[None] - centre_of_mass(values)[:, None]).square().sum(dim=2).view(values.shape)
-    return (top_places(-distances, share) & centres(mask) & ~distances.isnan()).flatten(1).any(dim=1)
+    distances = _from_centre(values).square().sum(dim=2).view(values.shape)
+    return points_at_centre(-distances, mask, share) & ~distances.isnan().flatten(1).any(dim=1)
 
 
 def centre_of_mass(values: Tensor) -> Tensor:
     """Mean coordinates of what is positive, `[m, k]` where there are k of a place; NaN where nothing is."""
-    places = torch.ones_like(values[0]).nonzero().double()
     positive = values.double().clamp_min(0).flatten(1)
-    return positive @ places / positive.sum(dim=1, keepdim=True)
+    return positive @ _coordinates(values[0]) / positive.sum(dim=1, keepdim=True)
 
 
 def precision(values: Tensor, mask: Tensor, share: float) -> Tensor:
@@ -86,14 +84,8 @@ def precision(values: Tensor, mask: Tensor, share: float) -> Tensor:
 
 def centres(mask: Tensor) -> Tensor:
     """The places at, or where it falls between them beside, the mean of the coordinates of each mask."""
-    found = torch.zeros_like(mask)
-    for own, places, centre in zip(found, mask, centre_of_mass(mask), strict=True):
-        if places.any():
-            all_places = torch.ones_like(places).nonzero()
-            # An even number of places has its centre between two; half a place further off is rounding.
-            beside = ((all_places - centre).abs() <= 0.5 + 1e-6).all(dim=1)
-            own[tuple(all_places[beside].T)] = True
-    return found
+    # An even number of places has its centre between two; half a place further off is rounding.
+    return (_from_centre(mask).abs() <= 0.5 + 1e-6).all(dim=2).view(mask.shape)
 
 
 def removal_curve(
@@ -118,6 +110,16 @@ def area_under(curve: Tensor, shares: Sequence[float]) -> Tensor:
     at = torch.tensor(list(shares), dtype=curve.dtype)
     area: Tensor = torch.trapezoid(curve, at, dim=1) / (at[-1] - at[0])
     return area
+
+
+def _from_centre(values: Tensor) -> Tensor:
+    """Coordinates of every place, from the centre of mass of each input, `[m, places, k]`; NaN where it has none."""
+    return _coordinates(values[0]) - centre_of_mass(values)[:, None]
+
+
+def _coordinates(one: Tensor) -> Tensor:
+    """Of every place of an input, `[places, k]`."""
+    return torch.ones_like(one).nonzero().double()
 
 
 def _shown(values: Tensor, share: float) -> Tensor:
