@@ -63,6 +63,7 @@ def test_every_detector_and_the_map_have_a_row(setup):
         assert 0 <= row["flagged_decoys"] <= 1
         assert row["auroc_filtered"] != row["auroc"]
         assert (row["clean_perplexity"], row["clean_perplexity_of_base"]) == (7, 6)
+    assert "gradient, adapter only" not in detectors(setup, finished=False)
     assert by_name["gradient"]["forward_equivalents"] == 3
     assert by_name["perplexity of the prompt"]["forward_equivalents"] == 1
     assert -1 <= by_name[MAPPED]["rand_index"] <= 1
