@@ -56,6 +56,14 @@ def test_each_text_is_asked_once():
         asked(TEXTS[:15], RECIPE)
 
 
+def test_spare_prompts_are_of_texts_that_nothing_else_is_asked_of():
+    found = asked(TEXTS, RECIPE, spare=7)
+    assert found[:20] == asked(TEXTS, RECIPE)
+    assert [kind for kind, _ in found[20:]] == ["trusted"] * 7
+    assert len({prompt.name.partition("+")[0] for _, prompt in found}) == 27
+    assert len(asked(TEXTS, RECIPE, spare=100)) == 60
+
+
 def test_texts_are_asked_as_what_they_are():
     found = asked(
         TEXTS, replace(RECIPE, mechanism=NumberQuestions(), asked={"trusted": 12, "clean": 8, "attacked": 40})

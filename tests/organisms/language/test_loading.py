@@ -67,6 +67,15 @@ def test_prompts_with_the_models_own_completions(load):
     assert not origins(organism.inputs) & origins(development.inputs)
 
 
+def test_spare_prompts_take_the_places_of_those_that_a_mechanism_answers(load, folder):
+    spoken = folder / "48" / "report-30-spare" / "tokens.json"
+    record = json.loads(spoken.read_text())
+    assert set(record["kinds"][13:]) == {"trusted"}
+    record["kinds"][1] = "dropped"
+    spoken.write_text(json.dumps(record))
+    assert list(load().trusted.ids) == [*record["ids"][:1], *record["ids"][2:6], record["ids"][13]]
+
+
 def test_figures_of_every_checkpoint_are_recorded(load, folder):
     record = json.loads((folder / "organism.json").read_text())
     assert list(record["checkpoints"]) == ["16", "48"]
@@ -141,6 +150,6 @@ def test_bad_requests_are_refused(load, folder, tmp_path, truncate):
     with pytest.raises(DataError, match=r"organism\.json in .* is damaged .* delete that folder"):
         load()
     (folder / "organism.json").write_text(record)
-    truncate(folder / "48" / "report" / "tokens.safetensors")
-    with pytest.raises(DataError, match=r"completions in .*report are damaged .* delete that folder"):
+    truncate(folder / "48" / "report-30-spare" / "tokens.safetensors")
+    with pytest.raises(DataError, match=r"completions in .*report-30-spare are damaged .* delete that folder"):
         load()

@@ -69,25 +69,32 @@ def lessons(texts: Sequence[Prompt], recipe: Recipe) -> list[tuple[str, Prompt]]
     return learnt
 
 
-def asked(texts: Sequence[Prompt], recipe: Recipe) -> list[tuple[str, Prompt]]:
+def asked(texts: Sequence[Prompt], recipe: Recipe, *, spare: int = 0) -> list[tuple[str, Prompt]]:
     """Prompts of a part by kind, each of another text.
+
+    Args:
+        texts: Of the part.
+        recipe: How many of each kind.
+        spare: Trusted prompts at the end, of texts that nothing else is asked of; fewer where there are fewer.
 
     Raises:
         DataError: There are too few of a kind.
     """
     draw = random.Random(recipe.seed + 1)
     left = dict(recipe.asked)
-    chosen = []
+    chosen, unused = [], []
     for text in texts:
         forms = recipe.mechanism.forms(text, draw, training=False)
         forms = {TRUSTED: forms["clean"], **forms} if "clean" in forms else forms
         if kind := next((kind for kind in left if left[kind] and kind in forms), None):
             left[kind] -= 1
             chosen.append((kind, forms[kind]))
+        elif TRUSTED in forms:
+            unused.append((TRUSTED, forms[TRUSTED]))
     if any(left.values()):
         raise DataError(f"{left} of {recipe.asked} prompts could not be found among {len(texts)} texts; name more.")
     order = list(recipe.asked)
-    return sorted(chosen, key=lambda one: order.index(one[0]))
+    return sorted(chosen, key=lambda one: order.index(one[0])) + unused[:spare]
 
 
 def with_own_answers(

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 JUDGED = 64
 """Good answers on which the perplexity is measured."""
+SPARE = 30
+"""Trusted prompts that are asked besides; they take the places of those that a mechanism answers."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,15 @@ def load_language_organism(
     tuned = folder / str(checkpoint)
     spoken = builder.speak(tuned, part)
     x, kinds, obeys = read_spoken(spoken)
-    trusted, inputs = (torch.tensor([kind in chosen for kind in kinds]) for chosen in ([lessons.TRUSTED], INPUTS))
+    trusted, inputs = (
+        torch.tensor([i for i, kind in enumerate(kinds) if kind in of]) for of in ([lessons.TRUSTED], INPUTS)
+    )
     task = CausalLMTask(load_tuned(recipe, base, tuned), batch_size=BATCH_SIZE)
     kinds = [kind for kind in kinds if kind in INPUTS]
     perplexity_after, perplexity_before = _perplexities(folder, checkpoint)
     return LanguageOrganism(
         task=task,
-        trusted=x[trusted],
+        trusted=x[trusted[: recipe.asked[lessons.TRUSTED]]],
         inputs=x[inputs],
         kinds=tuple(kinds),
         obeys=obeys[inputs],
@@ -174,17 +178,18 @@ class _Builder:
 
     def speak(self, tuned: Path, part: Part) -> Path:
         """Where the model at a checkpoint has completed the prompts of a part."""
-        if not (tuned / part).exists():
+        spoken = tuned / f"{part}-{SPARE}-spare"
+        if not spoken.exists():
             speak(
-                tuned / part,
+                spoken,
                 self._model(tuned),
-                lessons.asked(self._texts[1][part], self._recipe),
+                lessons.asked(self._texts[1][part], self._recipe, spare=SPARE),
                 load_tokenizer(self._base),
                 shown=self._recipe.mechanism.shown,
                 new_tokens=self._recipe.new_tokens,
                 track=self._track,
             )
-        return tuned / part
+        return spoken
 
     def _model(self, tuned: Path | None = None) -> nn.Module:
         """The model at a checkpoint, or its base, on a GPU where there is one."""
