@@ -1,11 +1,14 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import KernelDensity
 
 from anomech.functional.localization import (
     area_under,
     centre_of_mass,
     centres,
     concentration,
+    density,
     energy_in_mask,
     is_centred_on,
     overlap,
@@ -125,3 +128,19 @@ def test_precision_is_the_share_of_the_highest_places_in_the_mask():
     mask = torch.zeros(2, 10, dtype=torch.bool)
     mask[0, 9] = mask[1, 8:] = True
     assert precision(values, mask, 0.2).tolist() == [0.5, 1.0]
+
+
+def test_the_density_of_places_is_that_of_an_oracle():
+    places = torch.rand(2, 6, 9, generator=torch.Generator().manual_seed(0)) > 0.7
+    grid = np.argwhere(np.ones((6, 9)))
+    for one, found in zip(places, density(places, 0.25), strict=True):
+        oracle = KernelDensity(bandwidth=0.25 * 6).fit(one.nonzero().numpy())
+        expected = np.exp(oracle.score_samples(grid)).reshape(6, 9)
+        np.testing.assert_allclose(found / found.sum(), expected / expected.sum(), rtol=1e-9)
+
+
+def test_the_densest_place_of_a_ring_is_its_middle_though_no_part_of_it():
+    ring = masked(*[(i, j) for i in range(5) for j in range(5) if {i, j} & {0, 4}], shape=(5, 5))
+    assert not ring[0, 2, 2]
+    assert density(ring, 0.5)[0].flatten().argmax() == 12
+    assert density(ring, 0.05)[0].flatten().argmax() != 12

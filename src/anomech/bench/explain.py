@@ -26,6 +26,7 @@ from anomech.explain.erasure import Erasure
 from anomech.explain.explanations import Explainer
 from anomech.explain.grad_cam import GradCAM
 from anomech.explain.gradients import Gradient, IntegratedGradients
+from anomech.explain.middle import Middle
 from anomech.explain.occlusion import Occlusion
 from anomech.explain.quantities import Anomaly, Output
 from anomech.explain.rise import RISE
@@ -97,6 +98,7 @@ def attributions(setup: Setup) -> dict[str, tuple[str, Attribution]]:
         "anomaly, integrated gradients": ("anomaly", IntegratedGradients()),
         "anomaly, gradient": ("anomaly", Gradient()),
         "anomaly, erased until vouched": ("anomaly", Erasure()),
+        "anomaly, middle of what is erased": ("anomaly", Middle()),
         "output, occlusion": ("output", Occlusion()),
         "output, integrated gradients": ("output", IntegratedGradients()),
         "output, gradient": ("output", Gradient()),

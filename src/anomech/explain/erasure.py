@@ -21,6 +21,8 @@ from anomech.progress import Track, silent
 
 SPREAD = 0.5
 """Standard deviation, in pixels, over which what erasing a pixel promises is averaged."""
+BLUR = 3
+"""Severity of the blur that a pixel is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,5 +111,5 @@ def _savings(auditor: Auditor, x: Tensor) -> tuple[Tensor, Tensor]:
         leaf = x.detach().clone().requires_grad_()
         scores = auditor.differentiable(leaf)
         (found,) = torch.autograd.grad(scores.sum(), leaf, allow_unused=True, materialize_grads=True)
-    promised = (found.to(x) * (x - gaussian_blur(x, 5))).sum(1, keepdim=True)
+    promised = (found.to(x) * (x - gaussian_blur(x, BLUR))).sum(1, keepdim=True)
     return scores.detach().cpu(), gaussian_filter(promised, SPREAD)[:, 0].cpu()

@@ -76,6 +76,23 @@ def centre_of_mass(values: Tensor) -> Tensor:
     return positive @ _coordinates(values[0]) / positive.sum(dim=1, keepdim=True)
 
 
+def density(places: Tensor, reach: float) -> Tensor:
+    """Sum of Gaussians, one about each of some places of a plane.
+
+    Source: Parzen 1962, On estimation of a probability density function and mode, Eq. 1.1, not normalised.
+
+    Args:
+        places: Bool `[m, height, width]`.
+        reach: Standard deviation of each, as a share of the shorter side.
+
+    Returns:
+        `[m, height, width]`, float64.
+    """
+    deviation = reach * min(places.shape[1:])
+    rows, columns = (_gaussians(side, deviation) for side in places.shape[1:])
+    return rows @ places.double() @ columns
+
+
 def precision(values: Tensor, mask: Tensor, share: float) -> Tensor:
     """Share of the highest places, that share of all, that lie in the mask, `[m]` in [0, 1]."""
     highest = top_places(values, share).flatten(1)
@@ -120,6 +137,12 @@ def _from_centre(values: Tensor) -> Tensor:
 def _coordinates(one: Tensor) -> Tensor:
     """Of every place of an input, `[places, k]`."""
     return torch.ones_like(one).nonzero().double()
+
+
+def _gaussians(side: int, deviation: float) -> Tensor:
+    """About each of so many coordinates, at each of them, `[side, side]`."""
+    at = torch.arange(side, dtype=torch.float64)
+    return torch.exp(-(at[:, None] - at).square() / (2 * deviation**2))
 
 
 def _shown(values: Tensor, share: float) -> Tensor:
