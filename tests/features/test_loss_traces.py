@@ -1,3 +1,6 @@
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -28,6 +31,24 @@ def test_several_sets_take_one_pass_over_the_draws(fashion, tmp_path, monkeypatc
     monkeypatch.setattr(LossTraces, "_draws", lambda *given, draws=LossTraces._draws: passes.append(1) or draws(*given))
     extractor.extract_each(task, [trusted, inputs], tmp_path)
     assert len(passes) == 1
+
+
+@pytest.mark.parametrize("keep", ["draws", "seed"])
+def test_traces_of_some_parameters_are_those_of_a_model_of_which_only_these_move(fashion, tmp_path, keep):
+    task, trusted, inputs = fashion
+    (name, last) = list(task.model.named_parameters())[-2]
+    extractor = LossTraces(IsotropicNoise(chains=1, draws=2, sigma=0.05, parameters=f"^{name}$"), keep=keep)
+    extractor.fit(task, trusted, tmp_path)
+    found = extractor.extract(task, inputs, tmp_path).only_layer
+    generator = torch.Generator().manual_seed(0)
+    answers = task.predict(inputs)
+    for column in found.T:
+        model = copy.deepcopy(task.model)
+        noise = torch.randn(last.numel(), generator=generator).view_as(last)
+        model.get_parameter(name).data.add_(noise, alpha=0.05)
+        torch.testing.assert_close(column, task.losses(model, inputs, answers), rtol=0.02, atol=2e-3)
+    whole = replace(extractor, sampler=replace(extractor.sampler, parameters="all"))
+    assert (keep == "draws") == (extractor.disk_bytes(task.model) < whole.disk_bytes(task.model))
 
 
 def test_draws_that_are_missing_yield_no_features(fashion, tmp_path):

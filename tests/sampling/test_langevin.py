@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from anomech.errors import ChainError, SettingsError
+from anomech.examples import Examples
 from anomech.organisms.fashion import demo_split, shipped_model
 from anomech.sampling import SGLD, RMSpropSGLD
 from anomech.sampling.curvature import largest_curvature
@@ -50,6 +52,20 @@ def test_small_steps_sample_the_posterior_itself(regression):
     drawn = weights(sampler, task, examples) - task.model.weight.detach()
     scaled = torch.linalg.cholesky(precision).T @ torch.cov(drawn.T) @ torch.linalg.cholesky(precision)
     torch.testing.assert_close(scaled, torch.eye(3), atol=0.15, rtol=0)
+
+
+def test_a_chain_moves_the_chosen_parameters_alone_and_bounds_its_step_by_their_curvature():
+    torch.manual_seed(0)
+    x = torch.randn(60, 4)
+    x[:, :2] *= 10
+    task = ClassificationTask(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)))
+    examples = Examples(x=x, y=torch.arange(60) % 2)
+    settings = {"chains": 1, "draws": 3, "burn_in": 0, "thin": 1, "batch_size": 20}
+    whole, last = SGLD(**settings), SGLD(parameters=r"^1\.", **settings)
+    for flat in last.draw(task, examples):
+        assert torch.equal(flat.model[0].weight, task.model[0].weight)
+        assert (flat.model[1].weight != task.model[1].weight).all()
+    assert last.safe_step_size(task, examples) > whole.safe_step_size(task, examples)
 
 
 def test_draws_agree_step_by_step_with_a_reference(regression):

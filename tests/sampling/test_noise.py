@@ -14,6 +14,11 @@ def test_noise_has_the_given_scale_and_is_independent(regression):
     assert (drawn[1:] * drawn[:-1]).mean().abs() < 0.02
 
 
+def test_parameters_must_be_a_pattern():
+    with pytest.raises(SettingsError, match='"last-K" or a regular expression'):
+        IsotropicNoise(parameters="(")
+
+
 def test_noise_without_scale_is_refused():
     with pytest.raises(SettingsError, match="sigma"):
         IsotropicNoise(sigma=0.0)

@@ -2,6 +2,8 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from anomech.errors import ArtefactError
@@ -23,6 +25,16 @@ def test_draws_come_back_within_rounding(task, tmp_path, monkeypatch):
     restored = [flat.weights.clone() for flat in read_draws(tmp_path, task.model)]
     for kept, flat in zip(restored, sampler.draw(task), strict=True):
         assert (kept - flat.weights).abs().max() < 0.01 * 5 / 127
+
+
+def test_of_what_is_not_sampled_nothing_is_kept(task, tmp_path):
+    sampler = IsotropicNoise(chains=1, draws=3, parameters=r"^3\.")
+    write_draws(tmp_path, sampler.draw(task), task.model, sampler.parameters)
+    (shard,) = tmp_path.iterdir()
+    assert load_file(shard)["codes"].shape == (3, 205)
+    for kept in read_draws(tmp_path, task.model, sampler.parameters):
+        assert torch.equal(kept.model[1].weight, task.model[1].weight)
+        assert (kept.model[3].weight != task.model[3].weight).any()
 
 
 def test_statistics_come_back_exactly(task, tmp_path):

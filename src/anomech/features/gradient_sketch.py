@@ -24,9 +24,9 @@ from anomech.examples import Examples
 from anomech.features.base import FeatureExtractor, Features
 from anomech.gradients import GradientSketcher
 from anomech.gradients.curvature import gauss_newton_cotangents, whitening
-from anomech.gradients.selection import check_selection
 from anomech.gradients.sketcher import VANISHING
 from anomech.progress import Track, silent
+from anomech.selection import check_selection
 from anomech.tasks import Task
 
 CHECKED = 8

@@ -24,9 +24,10 @@ from anomech.sampling import RMSpropSGLD, Sampler
 from anomech.sampling.flat import FlatModel
 from anomech.sampling.health import ChainHealth, chain_health
 from anomech.sampling.store import SHARD_BYTES, bytes_per_draw, read_draws, write_draws
+from anomech.selection import select_parameters
 from anomech.tasks import Task
 
-WORKING_COPIES = 10
+SAMPLED_COPIES = 9
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,21 @@ class LossTraces(FeatureExtractor):
         return self.sampler.gradient_passes * (1 if self.keep == "draws" else blocks)
 
     def working_bytes(self, model: nn.Module) -> int:
-        """Copies of weights, gradient, anchor, preconditioner, noise and temporaries, and a shard of draws twice."""
-        return WORKING_COPIES * 4 * _count(model.parameters()) + 2 * SHARD_BYTES
+        """A copy of the model; gradient, anchor, preconditioner, noise and so on of what is sampled; two shards."""
+        return 4 * (_count(model.parameters()) + SAMPLED_COPIES * self._sampled(model)) + 2 * SHARD_BYTES
 
     def disk_bytes(self, model: nn.Module) -> int:
         """The draws, if they are kept."""
         if self.keep == "seed":
             return 0
-        return self.sampler.total_draws * bytes_per_draw(_count(model.parameters()), _count(model.buffers()))
+        return self.sampler.total_draws * bytes_per_draw(self._sampled(model), _count(model.buffers()))
 
     def fit(self, task: Task, examples: Examples, folder: Path, *, track: Track = silent) -> None:
         """Run the chains and keep their draws, or keep what it takes to run them again."""
         if self.keep == "draws":
-            draws = self.sampler.draw(task, examples)
-            write_draws(folder, track(draws, "sampling weights", self.sampler.total_draws), task.model)
+            sampler = self.sampler
+            draws = track(sampler.draw(task, examples), "sampling weights", sampler.total_draws)
+            write_draws(folder, draws, task.model, sampler.parameters)
         elif self.needs_examples and examples.y is not None:
             with disk_errors(folder, choose="TMPDIR"):
                 save_file({"x": examples.x.contiguous(), "y": examples.y}, folder / "sampling.safetensors")
@@ -114,9 +116,12 @@ class LossTraces(FeatureExtractor):
             features.only_layer, start, chains=self.sampler.chains, chance_loss=task.chance_loss(examples)
         )
 
+    def _sampled(self, model: nn.Module) -> int:
+        return _count(model.get_parameter(name) for name in select_parameters(model, self.sampler.parameters))
+
     def _draws(self, task: Task, folder: Path) -> Iterator[FlatModel]:
         if self.keep == "draws":
-            return read_draws(folder, task.model)
+            return read_draws(folder, task.model, self.sampler.parameters)
         kept = folder / "sampling.safetensors"
         return self.sampler.draw(task, Examples(**load_file(kept)) if kept.exists() else None)
 

@@ -20,8 +20,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from anomech.errors import ModelError
 from anomech.gradients.layers import Backward, Projections, as_matrix, matrix_shape, rule_of
 from anomech.gradients.projection import Projection
-from anomech.gradients.selection import select_parameters
 from anomech.gradients.whole import require_gradient
+from anomech.selection import select_parameters
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 from anomech.errors import SettingsError
 from anomech.examples import Examples
 from anomech.sampling.flat import FlatModel
+from anomech.selection import check_selection
 from anomech.tasks import Task
 
 
@@ -20,6 +21,8 @@ class Sampler(ABC):
     Attributes:
         chains: Independent chains.
         draws: Draws kept from each chain.
+        parameters: "all" of the model's; "adapter", those of its LoRA adapter; "last-K", those of its last K blocks; or
+            a regular expression that is searched for in their names. The others stay as trained.
         seed: Seed of everything random in it.
     """
 
@@ -28,11 +31,13 @@ class Sampler(ABC):
 
     chains: int = 2
     draws: int = 75
+    parameters: str = "all"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.chains < 1 or self.draws < 2:
             raise SettingsError(f"chains must be at least 1 and draws at least 2, got {self.chains} and {self.draws}.")
+        check_selection(self.parameters)
 
     @property
     def total_draws(self) -> int:

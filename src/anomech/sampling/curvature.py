@@ -18,6 +18,7 @@ def largest_curvature(
     examples: Examples,
     *,
     batch_size: int,
+    parameters: str = "all",
     train_batch_norm: bool = False,
     iterations: int = 15,
     seed: int = 0,
@@ -30,11 +31,12 @@ def largest_curvature(
         task: Task whose model and loss are meant.
         examples: Labelled inputs `[n, ...]` over whose batches the loss is averaged.
         batch_size: Inputs a batch.
+        parameters: Which parameters the Hessian is of, as `select_parameters` takes it.
         train_batch_norm: Whether batch normalisation uses batch statistics, as in the chain that is to be bounded.
         iterations: Hessian-vector products.
         seed: Seed of the starting vector.
     """
-    flat = FlatModel(task.model)
+    flat = FlatModel(task.model, parameters)
     flat.set_batch_norm_training(train_batch_norm)
     anchor = flat.weights.clone()
     generator = torch.Generator(device=anchor.device).manual_seed(seed)

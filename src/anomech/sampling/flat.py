@@ -8,33 +8,37 @@ import torch
 from torch import Tensor, nn
 
 from anomech.errors import SettingsError
+from anomech.selection import select_parameters
 
 
 class FlatModel:
     """A copy of a model in float32 and evaluation mode; the original is never touched.
 
+    Args:
+        model: The original.
+        parameters: Which of its parameters may move, as `select_parameters` takes it.
+
     Attributes:
         model: The copy.
-        weights: All its weights, `[parameters]`; writing here changes the model.
+        weights: What may move, `[parameters]`; writing here changes the model.
         gradient: Their gradient, `[parameters]`; `backward` adds to it.
         statistics: All its floating-point buffers (running means and variances), `[buffers]`.
 
     Raises:
-        SettingsError: The model lies on several devices.
+        SettingsError: The model lies on several devices, or has no such parameters.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, parameters: str = "all") -> None:
         if len({p.device for p in model.parameters()}) > 1:
             raise SettingsError(
                 "weights on several devices are not sampled; use one device, or take gradients instead."
             )
-        self.model = copy.deepcopy(model).float().eval()
-        parameters = list(self.model.parameters())
-        self.weights = _gather([p.data for p in parameters])
+        names = select_parameters(model, parameters)
+        self.model = copy.deepcopy(model).float().eval().requires_grad_(False)
+        chosen = [self.model.get_parameter(name) for name in names]
+        self.weights = _gather([p.data for p in chosen])
         self.gradient = torch.zeros_like(self.weights)
-        for p, data, gradient in zip(
-            parameters, _views(self.weights, parameters), _views(self.gradient, parameters), strict=True
-        ):
+        for p, data, gradient in zip(chosen, _views(self.weights, chosen), _views(self.gradient, chosen), strict=True):
             p.data, p.grad = data, gradient
             p.requires_grad_(True)
         buffers = [b for b in self.model.buffers() if b.is_floating_point()]

@@ -89,6 +89,7 @@ class LangevinSampler(Sampler):
             task,
             examples[order[:CURVATURE_EXAMPLES]],
             batch_size=self.batch_size,
+            parameters=self.parameters,
             train_batch_norm=self.batch_norm == "train",
             seed=self.seed,
         )
@@ -107,7 +108,7 @@ class LangevinSampler(Sampler):
         _labels(examples)
         step_size = self.safe_step_size(task, examples)
         for chain in range(self.chains):
-            flat = FlatModel(task.model)
+            flat = FlatModel(task.model, self.parameters)
             flat.set_batch_norm_training(self.batch_norm == "train")
             for step, loss in enumerate(self._walk(task, flat, examples, step_size, self.seed + chain), start=1):
                 if not torch.isfinite(loss):

@@ -39,7 +39,7 @@ class IsotropicNoise(Sampler):
 
     def draw(self, task: Task, examples: Examples | None = None) -> Iterator[FlatModel]:
         """The trained model plus fresh noise at every draw."""
-        flat = FlatModel(task.model)
+        flat = FlatModel(task.model, self.parameters)
         anchor = flat.weights.clone()
         generator = torch.Generator(device=anchor.device).manual_seed(self.seed)
         for _ in range(self.total_draws):

@@ -27,9 +27,9 @@ def bytes_per_draw(parameters: int, statistics: int) -> int:
     return parameters + 4 * -(-parameters // BLOCK) + 4 * statistics
 
 
-def write_draws(folder: Path, draws: Iterable[FlatModel], model: nn.Module) -> None:
-    """Write every draw as differences to the weights of `model`."""
-    anchor = FlatModel(model)
+def write_draws(folder: Path, draws: Iterable[FlatModel], model: nn.Module, parameters: str = "all") -> None:
+    """Write every draw as differences to these parameters of `model`."""
+    anchor = FlatModel(model, parameters)
     size = max(1, SHARD_BYTES // bytes_per_draw(len(anchor.weights), len(anchor.statistics)))
     shard = {
         "codes": torch.empty(size, len(anchor.weights), dtype=torch.int8),
@@ -48,13 +48,13 @@ def write_draws(folder: Path, draws: Iterable[FlatModel], model: nn.Module) -> N
         _write_shard(folder, number, shard, filled)
 
 
-def read_draws(folder: Path, model: nn.Module) -> Iterator[FlatModel]:
-    """Every stored draw, as a copy of `model` changed in place between draws.
+def read_draws(folder: Path, model: nn.Module, parameters: str = "all") -> Iterator[FlatModel]:
+    """Every stored draw of these parameters, as a copy of `model` changed in place between draws.
 
     Raises:
         ArtefactError: A shard is missing, damaged, or of another architecture.
     """
-    flat = FlatModel(model)
+    flat = FlatModel(model, parameters)
     anchor = flat.weights.clone()
     for path in sorted(folder.glob("draws-*.safetensors")):
         try:

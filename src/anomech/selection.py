@@ -1,4 +1,4 @@
-"""Which parameters of a model are differentiated."""
+"""Which parameters of a model are differentiated, or sampled."""
 
 from __future__ import annotations
 

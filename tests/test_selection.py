@@ -6,8 +6,8 @@ from torch.func import functional_call, grad, vmap
 
 from anomech.errors import SettingsError
 from anomech.gradients import GradientSketcher
-from anomech.gradients.selection import check_selection, select_parameters
 from anomech.io.language_models import load_causal_lm
+from anomech.selection import check_selection, select_parameters
 from anomech.tasks import CausalLMTask
 from anomech.tasks.causal_lm import join_tokens
 
