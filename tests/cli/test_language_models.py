@@ -96,6 +96,19 @@ def test_broken_inputs_are_said_before_the_model_answers(anomech, command, write
     assert "bad.jsonl" in result.err
 
 
+@pytest.mark.parametrize("made", ["audit", "fit"])
+def test_a_folder_that_may_not_be_replaced_is_said_before_the_model_answers(
+    anomech, command, tmp_path, monkeypatch, made
+):
+    monkeypatch.setattr("anomech.io.conversations.complete", lambda *_, **__: pytest.fail("answered"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    result = anomech(*command(made, "trusted", *["inputs"][: made == "audit"], out="mine"))
+    assert result.status == 2
+    assert "mine" in result.err
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
 def test_an_adapter_is_audited_with_its_model(anomech, command, verdicts, folder, tmp_path):
     adapter = save_adapter(folder, tmp_path / "adapter")
     for name, options in {"plain": {}, "adapted": {"adapter": adapter}}.items():
@@ -106,6 +119,20 @@ def test_an_adapter_is_audited_with_its_model(anomech, command, verdicts, folder
     layers = json.loads((tmp_path / "fit" / "config.json").read_text())["layers"]
     assert layers
     assert all("lora" in name for name in layers)
+
+
+def test_an_adapter_alone_is_sampled(anomech, command, verdicts, folder, tmp_path):
+    adapter = save_adapter(folder, tmp_path / "adapter")
+    chosen = {"whole": "parameters=all", "alone": "parameters=adapter", "none": "parameters=xyz"}
+    status = {
+        name: anomech(
+            *command("audit", "trusted", "inputs", out=name, adapter=adapter, detector="noise", set=setting)
+        ).status
+        for name, setting in chosen.items()
+    }
+    assert status["none"] == 2
+    assert {status["whole"], status["alone"]} <= {0, 1}
+    assert verdicts("whole")["score"] != verdicts("alone")["score"]
 
 
 def test_an_adapter_without_a_language_model_is_refused(anomech, command, tmp_path):

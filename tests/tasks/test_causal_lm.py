@@ -7,7 +7,7 @@ from anomech.examples import Examples
 from anomech.features.gradient_sketch import GradientSketch
 from anomech.gradients import GradientSketcher
 from anomech.tasks import CausalLMTask
-from anomech.tasks.causal_lm import join_tokens
+from anomech.tasks.causal_lm import from_padded, join_tokens
 from anomech.tasks.tokens import pad_tokens
 
 transformers = pytest.importorskip("transformers")
@@ -92,6 +92,31 @@ def test_padding_and_batch_composition_change_nothing(task, x):
     torch.testing.assert_close(run(task, longer), outputs, atol=1e-5, rtol=1e-5)
     alone = [run(task, join_tokens([p], [c])) for p, c in zip(PROMPTS, COMPLETIONS, strict=True)]
     torch.testing.assert_close(torch.cat(alone), outputs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+def test_a_batch_that_is_padded_on_either_side_gives_the_same_inputs(x, side):
+    before = {"left": 8, "right": 0, "both": 3}[side]
+    ids, mask, completed = torch.full((3, 15), 39), torch.zeros(3, 15), torch.zeros(3, 15, dtype=torch.bool)
+    for row, (prompt, completion) in enumerate(zip(PROMPTS, COMPLETIONS, strict=True)):
+        start = before if side != "left" else 15 - len(prompt) - len(completion)
+        end = start + len(prompt) + len(completion)
+        ids[row, start:end], mask[row, start:end] = torch.tensor(prompt + completion), 1
+        completed[row, start + len(prompt) :] = True
+    assert torch.equal(from_padded(ids, mask, completed), join_tokens(PROMPTS, COMPLETIONS, length=15))
+
+
+def test_a_padded_batch_of_several_shapes_is_refused():
+    with pytest.raises(DataError, match=r"of one shape, got \[2, 3\], \[2, 3\], \[2\]"):
+        from_padded(torch.ones(2, 3), torch.ones(2, 3), torch.ones(2))
+
+
+def test_inputs_beyond_the_context_are_refused(task):
+    context = task.model.config.max_position_embeddings
+    x = join_tokens([[5] * context, [5]], [[6, 6], [7]])
+    with pytest.raises(DataError, match=f"1 of 2 inputs have more than the {context} tokens .* '0' {context + 2};"):
+        task.check_labels(Examples(x=x))
+    task.check_labels(Examples(x=x[1:]))
 
 
 def test_what_is_padding_in_a_whole_batch_is_not_run(task, x):

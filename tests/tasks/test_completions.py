@@ -38,5 +38,27 @@ def test_an_answer_stops_with_its_end(model, alone):
     assert len(answer) > 1
 
 
+def test_answers_are_greedy_whatever_the_model_asks_for(model, alone):
+    own = model.generation_config
+    own.update(repetition_penalty=5.0, num_beams=3, no_repeat_ngram_size=1, do_sample=True, temperature=3.0)
+    assert complete(model, PROMPTS, end=END, new_tokens=6) == alone
+    assert model.generation_config is own
+
+
+def test_an_answer_stops_with_an_end_that_the_model_has_beside_the_tokenizer(model, alone):
+    prompt, answer = max(zip(PROMPTS, alone, strict=True), key=lambda pair: len(set(pair[1])))
+    model.generation_config.eos_token_id = [answer[-1], 60]
+    assert END not in answer
+    assert complete(model, [prompt], end=END, new_tokens=6) == [answer[: answer.index(answer[-1]) + 1]]
+
+
+def test_a_model_with_an_adapter_answers_greedily_too(base, tmp_path, alone):
+    peft = pytest.importorskip("peft")
+    adapted = peft.get_peft_model(load_causal_lm(base), peft.LoraConfig(r=2, target_modules=["q_proj"]))
+    adapted.generation_config.repetition_penalty = 5.0
+    assert complete(adapted, PROMPTS, end=END, new_tokens=6) == alone
+    assert adapted.get_base_model().generation_config.repetition_penalty == 5.0
+
+
 def test_no_prompts_have_no_answers(model):
     assert complete(model, [], end=END, new_tokens=3) == []

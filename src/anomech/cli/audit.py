@@ -10,6 +10,7 @@ from anomech.cli import options as o
 from anomech.cli.console import results
 from anomech.cli.output import conclude, detection_table, figures, write_run
 from anomech.cli.runs import Run, check_inputs, fit_audit, load_inputs, load_trusted, prepare
+from anomech.io import check_replaceable
 from anomech.io.conversations import NEW_TOKENS
 
 
@@ -56,6 +57,7 @@ def command(
 
 def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     """Audit, write the results into `out`, and return the exit status."""
+    check_replaceable(out)
     task = run.task()
     check_inputs(run, task)
     trusted, examples = load_trusted(run, task), load_inputs(run, task)

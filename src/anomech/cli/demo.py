@@ -16,6 +16,7 @@ from anomech.cli.output import conclude, detection_table, figures, write_run
 from anomech.cli.runs import Outcome, Run, fit_audit, load_inputs, load_trusted, prepare
 from anomech.detectors import ByLayer, Detector, Mahalanobis, MaxSoftmax, Perplexity, TypicalConfidence
 from anomech.errors import ModelError, SettingsError
+from anomech.io import check_replaceable
 from anomech.io.hub import local_folder
 from anomech.io.language_models import is_causal_lm
 from anomech.organisms.fashion import CLASS_NAMES
@@ -116,6 +117,7 @@ def _found(base: str) -> str:
 
 def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     """Run the demo, write the results into `out`, and return 0."""
+    check_replaceable(out)
     demo = VISION if run.model is None else LANGUAGE
     messages.print(f"The model: {demo.introduction}", soft_wrap=True, highlight=False)
     outcome = _audit(replace(run, **demo.files), out)

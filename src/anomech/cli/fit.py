@@ -9,6 +9,7 @@ import typer
 from anomech.cli import options as o
 from anomech.cli import runs
 from anomech.cli.console import results
+from anomech.io import check_replaceable
 from anomech.io.conversations import NEW_TOKENS
 from anomech.measure import measured
 
@@ -49,6 +50,7 @@ def command(
 
 def execute(run: runs.Run, out: Path) -> int:
     """Fit and save the auditor into `out`; returns 0."""
+    check_replaceable(out)
     task = run.task()
     trusted = runs.load_trusted(run, task)
     auditor = runs.prepare(run, task, trusted, inputs=0, out=out)

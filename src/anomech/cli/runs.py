@@ -29,7 +29,7 @@ from anomech.explain.mechanisms import Mechanisms, map_mechanisms
 from anomech.explain.quantities import Anomaly
 from anomech.explain.texts import text_explainer
 from anomech.explain.tokens import score_tokens
-from anomech.io import check_replaceable, load_examples, load_model
+from anomech.io import load_examples, load_model
 from anomech.io.conversations import NEW_TOKENS, Unanswered, read_conversations
 from anomech.io.hub import local_folder
 from anomech.io.language_models import Tokenizer, is_causal_lm, is_text_classifier, load_pretrained, load_tokenizer
@@ -256,7 +256,6 @@ def _read(run: Run, task: CausalLMTask, path: Path) -> Unanswered:
 
 def prepare(run: Run, task: Task, trusted: Examples, *, inputs: int, out: Path) -> Auditor:
     """Say what the run will take; returns its auditor, to be fitted."""
-    check_replaceable(out)
     auditor = run.auditor(task)
     check_explained(run, auditor, trusted)
     tokens = min(inputs, CARDS) * run.new_tokens if isinstance(task, CausalLMTask) else 0

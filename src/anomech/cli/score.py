@@ -52,8 +52,8 @@ def execute(run: Run, out: Path, *, as_json: bool = False) -> int:
     artefact = Path(str(run.artefact))
     if out.resolve() == artefact:
         raise SettingsError("--out is the auditor itself; choose another folder.")
-    task = run.task()
     check_replaceable(out)
+    task = run.task()
     auditor = Auditor.load(artefact, task, track=track)
     for warning in auditor.warnings:
         messages.print(warning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -72,7 +73,7 @@ class CausalLMTask(Task):
         return super().run(model, trimmed(x))
 
     def check_labels(self, examples: Examples) -> None:
-        """Raises DataError unless every input has a prompt, then a completion, then at most padding."""
+        """Raises DataError unless every input has a prompt, then a completion, then at most padding, and fits in."""
         check_tokens(examples.x)
         roles = examples.x[:, 1]
         rank = (roles - PROMPT) % 3
@@ -84,7 +85,15 @@ class CausalLMTask(Task):
             raise DataError(
                 f"{int((~usable).sum())} of {len(examples)} inputs, first {first!r}, are not a prompt (role {PROMPT}), "
                 f"a completion ({COMPLETION}) and padding ({PADDING}) in that order, the first two at least one token "
-                "each; build them with join_tokens."
+                "each; build them with join_tokens, or of a padded batch with from_padded."
+            )
+        context = getattr(getattr(self.model, "config", None), "max_position_embeddings", None) or math.inf
+        lengths = (roles != PADDING).sum(1)
+        if lengths.max() > context:
+            longest = examples.ids[int(lengths.argmax())]
+            raise DataError(
+                f"{int((lengths > context).sum())} of {len(examples)} inputs have more than the {context} tokens that "
+                f"the model takes, {longest!r} {int(lengths.max())}; shorten them or leave them out."
             )
 
     def own_output(self, outputs: Tensor) -> Tensor:
@@ -129,6 +138,29 @@ def join_tokens(
             raise DataError(f"the {'completion' if prompt else 'prompt'} at {i} is empty; leave that pair out.")
     roles = [[PROMPT] * len(prompt) + [COMPLETION] * len(completion) for prompt, completion in pairs]
     return pad_tokens([prompt + completion for prompt, completion in pairs], roles, length=length)
+
+
+def from_padded(ids: Tensor, attention_mask: Tensor, completed: Tensor) -> Tensor:
+    """Inputs of a `CausalLMTask` out of a batch that is padded on either side, as tokenizers and `generate` give it.
+
+    Args:
+        ids: Token ids `[n, length]`.
+        attention_mask: 1 at tokens that are read, 0 at padding, `[n, length]`.
+        completed: Which of the tokens are of the completion, bool `[n, length]`.
+
+    Returns:
+        Token ids and roles, int64 `[n, 2, length]`, padded on the right.
+
+    Raises:
+        DataError: The three differ in shape.
+    """
+    if not ids.shape == attention_mask.shape == completed.shape or ids.ndim != 2:
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in (ids, attention_mask, completed))
+        raise DataError(f"ids, attention_mask and completed must be [n, length] of one shape, got {shapes}.")
+    roles = torch.where(completed.bool(), COMPLETION, PROMPT) * attention_mask.bool()
+    order = (roles == PADDING).int().argsort(dim=1, stable=True)
+    x = torch.stack([ids * attention_mask.bool(), roles], dim=1).long()
+    return x.gather(2, order[:, None].expand(-1, 2, -1))
 
 
 def _completions(completed: Tensor) -> tuple[Tensor, Tensor]:

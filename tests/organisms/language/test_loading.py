@@ -150,6 +150,12 @@ def test_bad_requests_are_refused(load, folder, tmp_path, truncate):
     with pytest.raises(DataError, match=r"organism\.json in .* is damaged .* delete that folder"):
         load()
     (folder / "organism.json").write_text(record)
-    truncate(folder / "48" / "report-30-spare" / "tokens.safetensors")
+    said = folder / "48" / "report-30-spare"
+    record = (said / "tokens.json").read_text()
+    (said / "tokens.json").write_text("{}")
+    with pytest.raises(DataError, match=r"completions in .*report-30-spare are damaged \('ids, kinds"):
+        load()
+    (said / "tokens.json").write_text(record)
+    truncate(said / "tokens.safetensors")
     with pytest.raises(DataError, match=r"completions in .*report-30-spare are damaged .* delete that folder"):
         load()

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from anomech.errors import DataError
 from anomech.io.atomic import atomic_file
 from anomech.io.language_models import Tokenizer
 from anomech.organisms.language.texts import Prompt, encode_answer, encode_prompt
@@ -28,8 +29,12 @@ JUDGED_TOKENS = 24
 def own_answers(
     prompts: Sequence[Prompt], model: nn.Module, tokenizer: Tokenizer, *, kept: Path, track: Track
 ) -> dict[str, str]:
-    """What the model begins to say to each text; only texts that are not among those in the file `kept` are asked."""
-    answers: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+    """What the model begins to say to each text; only texts that are not among those in the file `kept` are asked.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    answers = _read(kept) if kept.exists() else {}
     missing = [prompt for prompt in prompts if prompt.text not in answers]
     if missing:
         encoded = [encode_prompt(prompt, tokenizer) for prompt in missing]
@@ -38,6 +43,13 @@ def own_answers(
         with atomic_file(kept) as partial:
             partial.write_text(json.dumps(answers, indent=1) + "\n")
     return answers
+
+
+def _read(kept: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(kept.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"the answers in {kept} are damaged ({error}); delete that file.") from error
 
 
 def perplexity(model: nn.Module, prompts: Sequence[Prompt], tokenizer: Tokenizer) -> float:

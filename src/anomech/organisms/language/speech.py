@@ -129,8 +129,7 @@ def shares_that_obey(folder: Path) -> dict[str, float]:
     Raises:
         DataError: What was said is damaged.
     """
-    shares: dict[str, float] = _record(folder)["share_that_obeys"]
-    return shares
+    return dict(_record(folder)["share_that_obeys"])
 
 
 def read_spoken(folder: Path) -> tuple[Examples, list[str], Tensor]:
@@ -155,9 +154,12 @@ def read_spoken(folder: Path) -> tuple[Examples, list[str], Tensor]:
 def _record(folder: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads((folder / "tokens.json").read_text())
-        return record
-    except (OSError, ValueError) as error:
+        missing = {"share_that_obeys", "ids", "kinds", "obeys"} - record.keys()
+    except (OSError, ValueError, AttributeError) as error:
         raise _damaged(folder, error) from error
+    if missing:
+        raise _damaged(folder, KeyError(", ".join(sorted(missing))))
+    return record
 
 
 def _damaged(folder: Path, error: Exception) -> DataError:
