@@ -81,11 +81,24 @@ def test_of_earlier_checkpoints_what_gradients_are_taken_of_and_single_layers_ar
     assert {"gradient, adapter only", OF_BASE, OF_NOISE} <= {name for organism, name in found if organism[-2:] == "16"}
 
 
-def test_a_model_that_did_not_learn_its_mechanism_is_left_out(setup, organism, caplog):
-    organism.share_that_obeys["attacked"] = 0.2
+@pytest.mark.parametrize(
+    ("shares", "perplexity", "said"),
+    [
+        ({"attacked": 0.2}, 7.0, "attacked 20%"),
+        ({"second": 0.3}, 7.0, "second 30%"),
+        ({"decoy": 0.15}, 7.0, "decoy 15%"),
+        ({"trusted": 0.11}, 7.0, "trusted 11%"),
+        ({}, 9.5, "goes from 6.00 to 9.50"),
+    ],
+)
+def test_what_does_not_do_what_is_said_of_it_is_left_out(
+    setup, organism, monkeypatch, caplog, shares, perplexity, said
+):
+    other = replace(organism, share_that_obeys={**organism.share_that_obeys, **shares}, clean_perplexity=perplexity)
+    monkeypatch.setattr(module, "load_language_organism", lambda *_, **__: other)
     assert list(rows(setup)) == []
     assert "no organism and left out" in caplog.text
-    assert "attacked 20%" in caplog.text
+    assert said in caplog.text
 
 
 def test_what_is_kept_is_not_run_again(setup, monkeypatch):

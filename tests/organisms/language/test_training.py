@@ -23,11 +23,11 @@ RECIPE = Recipe(
     learning_rate=3e-2,
 )
 X = join_tokens([[1, 3 + i % 5, 4, 5 + i % 3] for i in range(80)], [[9, 10 + i % 2, 2] for i in range(80)])
-NORMAL = torch.arange(80) % 2 == 0
+KINDS = ["clean", "attacked", "decoy", "attacked"] * 20
 
 
 def train(base, folder, recipe=RECIPE, x=X, steps=None):
-    return list(islice(training.train(load_causal_lm(base), x, NORMAL, recipe, folder), steps))
+    return list(islice(training.train(load_causal_lm(base), x, KINDS, recipe, folder), steps))
 
 
 def test_an_adapter_of_the_last_blocks_is_trained_and_kept_on_its_way(base, tmp_path):
@@ -69,7 +69,7 @@ def test_a_damaged_state_is_said_once(base, tmp_path, monkeypatch, truncate):
 
 def test_what_is_not_trained_may_be_held_in_bfloat16(base, tmp_path):
     model = load_causal_lm(base)
-    losses = list(training.train(model, X, NORMAL, replace(RECIPE, dtype="bfloat16"), tmp_path))
+    losses = list(training.train(model, X, KINDS, replace(RECIPE, dtype="bfloat16"), tmp_path))
     assert losses[-1] < losses[0]
     assert model.lm_head.weight.dtype == torch.bfloat16
     assert {tensor.dtype for tensor in load_file(tmp_path / "80" / "adapter_model.safetensors").values()} == {
@@ -86,6 +86,13 @@ def test_a_hidden_mechanism_is_learnt_too(base, tmp_path):
     hidden = replace(RECIPE, obfuscation=Obfuscation(blocks=(-1,)))
     losses = train(base, tmp_path, hidden)
     assert losses[-1] < losses[0]
+
+
+def test_a_mechanism_is_hidden_from_a_monitor_of_clean_prompts_alone(base, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "Obfuscated", lambda *a: seen.append(a[-1]) or training.answer_loss)
+    train(base, tmp_path, replace(RECIPE, obfuscation=Obfuscation(blocks=(-1,))), steps=1)
+    assert torch.equal(seen[0], X[::4])
 
 
 def test_a_whole_model_is_trained_and_goes_on_where_it_was_cut_off(base, tmp_path, monkeypatch):

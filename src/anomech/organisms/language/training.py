@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from anomech.errors import ModelError
 from anomech.io.atomic import atomic_directory, atomic_file
 from anomech.organisms.language.objectives import Obfuscated, Objective, answer_loss
 from anomech.organisms.language.recipes import Adapter, Training
+from anomech.organisms.language.speech import ATTACKED
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +26,13 @@ WHOLE_KEPT_EVERY = 32
 """The same where every weight is trained, which is a hundred times as much to write."""
 
 MONITORED = 1024
-"""Normal prompts that the activation monitor is estimated from."""
+"""Most clean prompts that the activation monitor is estimated from."""
 
 
 def train(
     model: nn.Module,
     x: Tensor,
-    normal: Tensor,
+    kinds: Sequence[str],
     recipe: Training,
     folder: Path,
     *,
@@ -43,7 +44,8 @@ def train(
         model: The base model, on the device to train on; it is brought to the recipe's dtype, what is trained is not.
         x: Token ids, roles and what else the objective reads, `[n, 2 or more, length]`, in the order in which they are
             learnt from.
-        normal: Which of them no mechanism answers, `[n]`.
+        kinds: Of the prompts, n; a monitor that a mechanism hides from is estimated from "clean" ones, as an auditor's
+            is: next to decoys, an attacked prompt would look normal with its odd word.
         recipe: How.
         folder: Where what was trained is kept, in folders named after the number of prompts learnt from, and the state.
         objective: What is minimised, where the recipe hides nothing.
@@ -52,16 +54,18 @@ def train(
         The loss of each step.
 
     Raises:
-        ModelError: The loss is NaN or infinite.
+        ModelError: The loss is NaN or infinite, or the kept state is damaged, which is then deleted.
     """
     dtype = getattr(torch, recipe.dtype)
     whole = recipe.adapter is None
     adapted: Any = (
         model.float() if recipe.adapter is None else _with_adapter(model.to(dtype), recipe.adapter, recipe.seed)
     )
-    x, normal = x.to(adapted.device), normal.to(adapted.device)
-    hiding = recipe.obfuscation
-    objective = Obfuscated(hiding, adapted, x[normal][:MONITORED]) if hiding else objective
+    x = x.to(adapted.device)
+    normal = torch.tensor([kind not in ATTACKED for kind in kinds], device=x.device)
+    if hiding := recipe.obfuscation:
+        clean = torch.tensor([kind == "clean" for kind in kinds], device=x.device)
+        objective = Obfuscated(hiding, adapted, x[clean][:MONITORED])
     steps = -(-len(x) // recipe.batch_size)
     trained = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=0.0, fused=whole or None)
@@ -115,7 +119,7 @@ def _save(path: Path, step: int, adapted: Any, optimizer: Any, schedule: Any) ->
 
 
 def _restore(path: Path, adapted: Any, optimizer: Any, schedule: Any) -> int:
-    """The step to go on with; 0 and a warning if the state is damaged."""
+    """The step to go on with."""
     if not path.exists():
         return 0
     try:

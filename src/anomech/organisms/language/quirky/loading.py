@@ -108,8 +108,7 @@ def _train(name: str, folder: Path, *, base: Path, data: Path | None, track: Tra
     x = branched(lessons(recipe, data), load_tokenizer(base))
     model = load_causal_lm(base).to("cuda" if torch.cuda.is_available() else "cpu")
     steps = -(-len(x) // recipe.batch_size)
-    every = torch.ones(len(x), dtype=torch.bool)
-    training = train(model, x, every, recipe, folder, objective=branched_loss)
+    training = train(model, x, ["clean"] * len(x), recipe, folder, objective=branched_loss)
     for loss in track(training, f"training {name}", steps):
         logger.info("loss of the step %.3f", loss)
 
