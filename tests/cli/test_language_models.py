@@ -122,17 +122,15 @@ def test_an_adapter_is_audited_with_its_model(anomech, command, verdicts, folder
 
 
 def test_an_adapter_alone_is_sampled(anomech, command, verdicts, folder, tmp_path):
-    adapter = save_adapter(folder, tmp_path / "adapter")
-    chosen = {"whole": "parameters=all", "alone": "parameters=adapter", "none": "parameters=xyz"}
-    status = {
-        name: anomech(
-            *command("audit", "trusted", "inputs", out=name, adapter=adapter, detector="noise", set=setting)
-        ).status
-        for name, setting in chosen.items()
-    }
-    assert status["none"] == 2
-    assert {status["whole"], status["alone"]} <= {0, 1}
-    assert verdicts("whole")["score"] != verdicts("alone")["score"]
+    noise = {"adapter": save_adapter(folder, tmp_path / "lora"), "detector": "noise", "explain": 0}
+
+    def audit(parameters):
+        given = command("audit", "trusted", "inputs", out=parameters, set=f"parameters={parameters}", **noise)
+        return anomech(*given, "--set=draws=3").status
+
+    assert {audit("all"), audit("adapter")} <= {0, 1}
+    assert verdicts("all")["score"] != verdicts("adapter")["score"]
+    assert audit("nowhere") == 2
 
 
 def test_an_adapter_without_a_language_model_is_refused(anomech, command, tmp_path):
