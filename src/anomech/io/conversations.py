@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from anomech.io.rows import truth
 from anomech.progress import Track, silent
 from anomech.tasks.causal_lm import CausalLMTask, join_tokens
 from anomech.tasks.completions import complete
-from anomech.tasks.tokens import COMPLETION, PROMPT
+from anomech.tasks.tokens import COMPLETION, PROMPT, context_of
 
 NEW_TOKENS = 16
 """Longest completion by default: what a mechanism makes a model say shows in its first words, and each token costs."""
@@ -111,7 +110,7 @@ def _encoded(row: Prompt, tokenizer: Tokenizer) -> list[int]:
 
 
 def _check_tokens(row: Prompt, prompt: list[int], answer: list[int] | None, new_tokens: int, config: Any) -> None:
-    context = getattr(config, "max_position_embeddings", None) or math.inf
+    context = context_of(config)
     taken = len(prompt) + (new_tokens if answer is None else len(answer))
     if not prompt or answer == []:
         raise DataError(f"the {'completion' if prompt else 'prompt'} in {row.where} has no tokens; remove the row.")

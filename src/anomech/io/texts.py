@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from anomech.examples import Examples
 from anomech.io.conversations import Conversation
 from anomech.io.language_models import check_vocabulary
 from anomech.io.rows import Row, read_rows, truth
-from anomech.tasks.tokens import PROMPT, pad_tokens
+from anomech.tasks.tokens import PROMPT, context_of, pad_tokens
 
 
 def read_texts(path: Path, tokenizer: Any, config: Any) -> Examples:
@@ -58,7 +57,7 @@ def names_of_classes(config: Any) -> tuple[str, ...]:
 
 def _encoded(row: Row, tokenizer: Any, config: Any) -> list[int]:
     ids: list[int] = tokenizer(row.text("text"), verbose=False)["input_ids"]
-    context = min(getattr(config, "max_position_embeddings", None) or math.inf, tokenizer.model_max_length)
+    context = min(context_of(config), tokenizer.model_max_length)
     if not ids:
         raise DataError(f"the text in {row.where} has no tokens; remove the row.")
     if len(ids) > context:

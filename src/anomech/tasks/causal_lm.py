@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -15,7 +14,16 @@ from anomech.errors import DataError, ModelError
 from anomech.examples import Examples
 from anomech.functional.losses import log_odds
 from anomech.tasks.base import Task
-from anomech.tasks.tokens import COMPLETION, PADDING, PROMPT, check_tokens, pad_tokens, rejected_tokens, trimmed
+from anomech.tasks.tokens import (
+    COMPLETION,
+    PADDING,
+    PROMPT,
+    check_tokens,
+    context_of,
+    pad_tokens,
+    rejected_tokens,
+    trimmed,
+)
 
 
 class CausalLMTask(Task):
@@ -87,7 +95,7 @@ class CausalLMTask(Task):
                 f"a completion ({COMPLETION}) and padding ({PADDING}) in that order, the first two at least one token "
                 "each; build them with join_tokens, or of a padded batch with from_padded."
             )
-        context = getattr(getattr(self.model, "config", None), "max_position_embeddings", None) or math.inf
+        context = context_of(getattr(self.model, "config", None))
         lengths = (roles != PADDING).sum(1)
         if lengths.max() > context:
             longest = examples.ids[int(lengths.argmax())]

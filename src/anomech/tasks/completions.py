@@ -38,9 +38,9 @@ def complete(
     completions: dict[int, list[int]] = {}
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     batches = [by_length[i : i + batch_size] for i in range(0, len(prompts), batch_size)]
-    for batch in track(batches, "completions", len(batches)):
-        asked, read = _padded([prompts[i] for i in batch], end)
-        with torch.no_grad(), _plain_generation(model):
+    with torch.no_grad(), _plain_generation(model):
+        for batch in track(batches, "completions", len(batches)):
+            asked, read = _padded([prompts[i] for i in batch], end)
             spoken = model.generate(
                 asked.to(model.device),
                 attention_mask=read.to(model.device),
@@ -49,8 +49,8 @@ def complete(
                 eos_token_id=ends,
                 pad_token_id=end,
             )[:, asked.shape[1] :].tolist()
-        for i, ids in zip(batch, spoken, strict=True):
-            completions[i] = ids[: next((k for k, token in enumerate(ids, start=1) if token in ends), len(ids))]
+            for i, ids in zip(batch, spoken, strict=True):
+                completions[i] = ids[: next((k for k, token in enumerate(ids, start=1) if token in ends), len(ids))]
     return [completions[i] for i in range(len(prompts))]
 
 

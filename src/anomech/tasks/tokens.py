@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +24,11 @@ def check_tokens(x: Tensor) -> None:
             f"inputs of a language model are int64 [n, 2, length], got {x.dtype} {list(x.shape)}; "
             "build them with join_tokens, for a classifier with pad_tokens."
         )
+
+
+def context_of(config: Any) -> float:
+    """Most tokens that a model of this configuration takes; infinite where it does not say."""
+    return getattr(config, "max_position_embeddings", None) or math.inf
 
 
 def is_prompt(x: Tensor) -> Tensor:
